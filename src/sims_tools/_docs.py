@@ -1,0 +1,43 @@
+"""Docstring fragments that public functions share."""
+
+from __future__ import annotations
+
+import docrep
+
+_FRAGMENTS = {
+    "layer": """\
+layer
+    Layer that holds the counts; None reads `.X`.""",
+    "input_kind": """\
+input_kind
+    What the values are. "auto" tells raw counts, linearly normalised and log1p-normalised values apart and brings
+    each to log1p CP10K inside the model; "counts" or "log1p" overrule it.""",
+    "key": """\
+key
+    The `key_added` that was given to :func:`~sims_tools.tl.annotate`.""",
+    "random_state": """\
+random_state
+    Seed: the same seed gives the same bits on CPU. None draws from the current random stream.""",
+    "progress_bar": """\
+progress_bar
+    Show a progress bar.""",
+    "hardware": """\
+accelerator, devices
+    Hardware to compute on, as :class:`lightning.pytorch.Trainer` takes it; "auto" takes a GPU where there is one.""",
+    "training": """\
+max_epochs
+    Passes over the training cells, at most; None takes the preset's.
+accelerator, devices, strategy, precision
+    As :class:`lightning.pytorch.Trainer` takes them: "auto" uses a GPU where there is one; `precision="bf16-mixed"` or
+    "16-mixed" computes in half precision, the mask selector always in float32.
+logger
+    Lightning logger or loggers (W&B, TensorBoard, CSV) to feed beside the history.
+callbacks
+    Lightning callbacks to run beside ours.
+progress_bar
+    Show a progress bar.""",
+}
+
+docs = docrep.DocstringProcessor()
+for _name, _text in _FRAGMENTS.items():
+    docs.params[_name] = _text

@@ -1,0 +1,30 @@
+"""One logger for the package, and quiet for the libraries underneath while we run."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger("sims_tools")
+
+_NOISY = ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "scvi")
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Lower scvi's and Lightning's chatter inside the block and put everything back after it."""
+    loggers = [logging.getLogger(name) for name in _NOISY]
+    levels = [each.level for each in loggers]
+    try:
+        for each in loggers:
+            each.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", module=r"scvi\..*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)

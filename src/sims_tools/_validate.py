@@ -1,0 +1,55 @@
+"""Checks whose message says what was found, what was expected and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+from anndata import AnnData
+
+
+def listing(names: Iterable[object], limit: int = 8) -> str:
+    """The first few names, for an error message."""
+    names = [str(name) for name in names]
+    shown = ", ".join(repr(name) for name in names[:limit])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > limit else shown or "none"
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        close = get_close_matches(str(value), [str(choice) for choice in choices], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"`{name}={value!r}` is not one of {listing(choices, 40)}.{hint}")
+
+
+def check_obs_key(adata: AnnData, key: str, argument: str) -> None:
+    """Raise KeyError unless `key` is a column of `adata.obs`."""
+    if key not in adata.obs.columns:
+        close = get_close_matches(str(key), [str(column) for column in adata.obs.columns], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise KeyError(f"`{argument}={key!r}` is not a column of `adata.obs`; it has {listing(adata.obs.columns)}.{hint}")
+
+
+def check_obsm_key(adata: AnnData, key: str, remedy: str) -> None:
+    """Raise KeyError unless `key` is in `adata.obsm`."""
+    if key not in adata.obsm:
+        raise KeyError(f"{key!r} is not in `adata.obsm`, which has {listing(adata.obsm.keys())}. {remedy}")
+
+
+def check_uns_key(adata: AnnData, key: str, remedy: str) -> None:
+    """Raise KeyError unless `key` is in `adata.uns`."""
+    if key not in adata.uns:
+        raise KeyError(f"{key!r} is not in `adata.uns`, which has {listing(adata.uns.keys())}. {remedy}")
+
+
+def check_positive(name: str, value: float, *, zero: bool = False) -> None:
+    """Raise ValueError unless `value` is above zero (or zero, where that is allowed)."""
+    if not (value >= 0 if zero else value > 0):
+        raise ValueError(f"`{name}={value!r}` must be {'at least' if zero else 'above'} 0.")
+
+
+def check_fraction(name: str, value: float, *, closed: bool = False) -> None:
+    """Raise ValueError unless `value` lies in [0, 1), or in [0, 1] when `closed`."""
+    if not (0 <= value <= 1 if closed else 0 <= value < 1):
+        raise ValueError(f"`{name}={value!r}` must be a share between 0 and 1.")

@@ -1,0 +1,77 @@
+"""A label column of any dtype as clean codes and class names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sims_tools._validate import listing
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of n cells over C classes.
+
+    Attributes
+    ----------
+    codes
+        (n,) int64 in [0, C); -1 marks an unlabelled cell.
+    classes
+        (C,) names, in the order of the categories (categorical column) or of the values.
+    """
+
+    codes: np.ndarray
+    classes: np.ndarray
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Indices of the cells that carry a label."""
+        return np.flatnonzero(self.codes >= 0)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(C,) number of cells of each class."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.classes))
+
+    def without(self, cells: np.ndarray) -> Labels:
+        """The same with some cells unlabelled and classes that lost all their cells removed."""
+        codes = self.codes.copy()
+        codes[cells] = -1
+        kept = np.flatnonzero(np.bincount(codes[codes >= 0], minlength=len(self.classes)))
+        renumber = np.full(len(self.classes) + 1, -1)
+        renumber[kept] = np.arange(len(kept))
+        return Labels(renumber[codes], self.classes[kept])
+
+
+def encode_labels(column: pd.Series, unlabeled_category: str | None) -> Labels:
+    """Read labels of any dtype; NaN and `unlabeled_category` are unlabelled, unused categories vanish.
+
+    Parameters
+    ----------
+    column
+        (n,) labels: categorical, strings, numbers or booleans.
+    unlabeled_category
+        Name that means "no label".
+    """
+    used = column.astype("category").cat.remove_unused_categories()
+    names = used.cat.categories.astype(str).to_numpy(dtype=object)
+    codes = used.cat.codes.to_numpy().astype(np.int64)
+    labels = Labels(codes, names)
+    if unlabeled_category is None:
+        return labels
+    return labels.without(np.flatnonzero(np.append(names, None)[codes] == str(unlabeled_category)))
+
+
+def check_classes(labels: Labels, labels_key: str) -> None:
+    """Raise ValueError unless there are two classes or more to tell apart."""
+    if len(labels.classes) < 2:
+        found = f"only {labels.classes[0]!r}" if len(labels.classes) else "no label at all"
+        raise ValueError(
+            f"`adata.obs[{labels_key!r}]` has {found} among {len(labels.codes)} cells; a classifier needs at least "
+            "two classes. Is this the right column, and is `unlabeled_category=` what you mean?"
+        )
+    if len(set(labels.classes)) < len(labels.classes):
+        repeated = pd.Index(labels.classes)[pd.Index(labels.classes).duplicated()]
+        raise ValueError(f"`adata.obs[{labels_key!r}]` holds labels that read the same as text: {listing(repeated)}.")

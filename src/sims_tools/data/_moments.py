@@ -1,0 +1,48 @@
+"""Mean and variance of each gene on the model's scale, in one pass over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy import sparse
+
+from ._kind import TARGET_SUM
+
+
+def log_cp10k(block: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:
+    """log1p CP10K of linear values: (n, p) block, (n,) totals; rows without counts stay zero."""
+    factors = TARGET_SUM / np.where(totals > 0, totals, 1.0)
+    data = np.log1p(block.data * np.repeat(factors, np.diff(block.indptr)).astype(np.float32))
+    return sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
+
+
+def gene_moments(blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]], n_genes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and (population) variance of log1p CP10K over some cells.
+
+    Parameters
+    ----------
+    blocks
+        Linear values (n, n_genes) and totals (n,) of the cells, block by block.
+    n_genes
+        Number of genes.
+
+    Returns
+    -------
+    Two float64 arrays (n_genes,).
+    """
+    n, total, squares = 0, np.zeros(n_genes), np.zeros(n_genes)
+    for linear, totals in blocks:
+        values = log_cp10k(linear, totals)
+        n += values.shape[0]
+        total += np.bincount(values.indices, weights=values.data, minlength=n_genes)
+        squares += np.bincount(values.indices, weights=values.data.astype(np.float64) ** 2, minlength=n_genes)
+    mean = total / max(n, 1)
+    return mean, np.maximum(squares / max(n, 1) - mean**2, 0.0)
+
+
+def most_variable(variance: np.ndarray, n_top: int | None) -> np.ndarray:
+    """Indices, in the stored order, of the `n_top` genes that vary most; all of them where None."""
+    if n_top is None or n_top >= len(variance):
+        return np.arange(len(variance))
+    return np.sort(np.argsort(-variance, kind="stable")[:n_top])

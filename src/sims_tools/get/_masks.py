@@ -1,0 +1,127 @@
+"""Which genes decided, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from sims_tools._keys import DEFAULT_KEY, Keys
+from sims_tools._validate import check_obs_key, check_positive, listing
+from sims_tools.data._mask_stats import group_hits, group_means, label_codes, read_masks
+
+
+def mask_df(
+    adata: AnnData,
+    obs_names: str | slice | Collection[str] | Collection[bool] | Collection[int] | None = None,
+    *,
+    groupby: str | None = None,
+    group: str | None = None,
+    n_genes: int | None = 20,
+    key: str = DEFAULT_KEY,
+) -> pd.DataFrame:
+    """The genes that decided for one cell, a set of cells, a group, or all cells.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks=True)``.
+    obs_names
+        One cell's name, several names, positions, a slice, or a boolean vector over all cells. By default all cells,
+        or those of `group`.
+    groupby
+        Column of `adata.obs` in which to look for `group`; by default the annotation itself.
+    group
+        Take the cells with this label.
+    n_genes
+        The most genes to return; `None` for every gene with any weight.
+    key
+        The `key_added` of the annotation.
+
+    Returns
+    -------
+    Data frame with one row per gene that has weight in these cells, highest weight first (genes of equal weight in
+    the model's order):
+
+    `gene`
+        The model's name of the gene.
+    `var_name`
+        Its name in `adata.var_names`, missing where `adata` does not have the gene.
+    `weight`
+        Mean share of the mask over these cells; over all genes it sums to 1, or less where some cells are empty.
+    `n_cells`, `share_of_cells`
+        How many of these cells have the gene in their mask, and what share of them that is.
+
+    Examples
+    --------
+    >>> sims.get.mask_df(adata, "AAACCTG-1")
+    >>> sims.get.mask_df(adata, group="B cell", n_genes=10)
+    """
+    if n_genes is not None:
+        check_positive("n_genes", n_genes)
+    if obs_names is not None and (group is not None or groupby is not None):
+        raise ValueError("Give either `obs_names` or `group` (with `groupby`), not both.")
+    stored = read_masks(adata, key)
+    cells = _group_rows(adata, groupby, group, key) if obs_names is None else _rows(adata, obs_names)
+    if cells.size == 0:
+        raise ValueError("No cell was selected, so there is no mask to average.")
+    weights = stored.weights if cells.size == adata.n_obs and obs_names is None else stored.weights[cells]
+    one_group = np.zeros(weights.shape[0], dtype=np.intp)
+    mean = group_means(weights, one_group, 1)[0]
+    hits = group_hits(weights, one_group, 1)[0]
+    best = np.argsort(-mean, kind="stable")
+    best = best[mean[best] > 0][:n_genes]
+    var_names = pd.Series(stored.var_names[best])
+    return pd.DataFrame(
+        {
+            "gene": stored.features[best],
+            "var_name": var_names.where(var_names != ""),
+            "weight": mean[best],
+            "n_cells": hits[best],
+            "share_of_cells": hits[best] / weights.shape[0],
+        }
+    )
+
+
+def _group_rows(adata: AnnData, groupby: str | None, group: str | None, key: str) -> NDArray[np.intp]:
+    """Positions of the cells labelled `group`, or of all cells."""
+    if group is None:
+        if groupby is not None:
+            raise ValueError(f"`groupby={groupby!r}` needs `group`: the label whose cells to take.")
+        return np.arange(adata.n_obs)
+    groupby = Keys(key).label if groupby is None else groupby
+    check_obs_key(adata, groupby, "groupby")
+    codes, names = label_codes(adata, groupby)
+    if str(group) not in names:
+        close = get_close_matches(str(group), names, n=3)
+        hint = f" Did you mean {listing(close)}?" if close else ""
+        raise KeyError(f"`adata.obs[{groupby!r}]` has no cell labelled {group!r}; it has {listing(names)}.{hint}")
+    return np.flatnonzero(codes == names.index(str(group)))
+
+
+def _rows(
+    adata: AnnData, obs_names: str | slice | Collection[str] | Collection[bool] | Collection[int]
+) -> NDArray[np.intp]:
+    """Positions of the cells meant by `obs_names`."""
+    if isinstance(obs_names, slice):
+        return np.arange(adata.n_obs)[obs_names]
+    wanted = pd.Index([obs_names] if isinstance(obs_names, str) else obs_names)
+    if pd.api.types.is_bool_dtype(wanted):
+        if len(wanted) != adata.n_obs:
+            raise ValueError(f"A boolean `obs_names` must have one value per cell ({adata.n_obs}), not {len(wanted)}.")
+        return np.flatnonzero(wanted.to_numpy(dtype=bool))
+    if pd.api.types.is_integer_dtype(wanted):
+        outside = wanted[(wanted < -adata.n_obs) | (wanted >= adata.n_obs)]
+        if len(outside):
+            raise IndexError(f"`obs_names` has positions outside the {adata.n_obs} cells: {listing(outside)}.")
+        return np.arange(adata.n_obs)[wanted.to_numpy(dtype=np.intp)]
+    missing = wanted[~wanted.isin(adata.obs_names)]
+    if len(missing):
+        close = get_close_matches(str(missing[0]), list(adata.obs_names[:100_000]), n=3)
+        hint = f" Did you mean {listing(close)}?" if close else f" Names look like {listing(adata.obs_names[:3])}."
+        raise KeyError(f"Not in `adata.obs_names`: {listing(missing)}.{hint}")
+    return adata.obs_names.get_indexer_for(wanted).astype(np.intp)

@@ -1,0 +1,287 @@
+"""The base of every classifier: scvi-tools' model class around one `Network`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from anndata import AnnData
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import LabelsWithUnlabeledObsField, LayerField, NumericalObsField
+from scvi.model._utils import parse_device_args
+from scvi.model.base import BaseModelClass
+from torch import nn
+
+from sims_tools._keys import UNKNOWN
+from sims_tools._log import quiet_libraries
+from sims_tools._validate import check_choice, check_fraction, check_obs_key, listing
+from sims_tools.data._dataset import TOTALS
+from sims_tools.models._inputs import CountTransform
+from sims_tools.models._module import ClassifierModule
+from sims_tools.models._persist import read_folder, write_folder
+from sims_tools.models._prediction import PredictionMixin
+from sims_tools.models._preset import Preset
+from sims_tools.models._random import seeded
+from sims_tools.models._registry import make_registry
+from sims_tools.models._storage import describe, history_from, registry_from
+from sims_tools.models._training import TrainingMixin
+
+
+class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
+    """A classifier of cells; an architecture is a subclass with a `name` and an inner `Network`.
+
+    Parameters
+    ----------
+    adata
+        Object that :meth:`setup_anndata` has registered.
+    registry
+        What scvi-tools passes instead of an object when it loads a model.
+    preset
+        Name of the recipe in :attr:`presets`.
+    scale_genes, gene_dropout
+        Overrule the preset: divide genes by their standard deviation over the training cells; share of the entries set
+        to zero while training.
+    random_state
+        Seed of the initial weights and of training.
+    **network_params
+        Overrule the preset's parameters of the `Network`.
+
+    Raises
+    ------
+    ValueError
+        `preset` is unknown, or a parameter is out of range.
+    TypeError
+        A name is not a parameter of the network.
+    """
+
+    name: ClassVar[str]
+    """Short name, as in `models.available()`."""
+    reference: ClassVar[str]
+    """Publication of the method."""
+    presets: ClassVar[Mapping[str, Preset]]
+    """Recipes by name; there is always a "default"."""
+    Network: ClassVar[type[nn.Module]]
+    """Called as `Network(n_genes, n_classes, **params)`; returns a :class:`~sims_tools.nn.NetworkOutput`."""
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict[str, Any] | None = None,
+        *,
+        preset: str = "default",
+        scale_genes: bool | None = None,
+        gene_dropout: float | None = None,
+        random_state: int | None = 0,
+        **network_params: Any,
+    ) -> None:
+        check_choice("preset", preset, self.presets)
+        super().__init__(adata, registry)
+        recipe = self.presets[preset]
+        self.params_ = {
+            "preset": preset,
+            "scale_genes": recipe.scale_genes if scale_genes is None else scale_genes,
+            "gene_dropout": recipe.gene_dropout if gene_dropout is None else gene_dropout,
+            "network": self._network_params(recipe, network_params),
+            "random_state": random_state,
+        }
+        check_fraction("gene_dropout", self.params_["gene_dropout"])
+        labels = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY)
+        self.classes_ = [str(name) for name in labels.categorical_mapping[:-1]]
+        self.genes_ = [str(name) for name in self.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"]]
+        self.gene_weights_: list[float] | None = None
+        self.best_epoch_: int | None = None
+        self.was_interrupted_ = False
+        self.module = self._build_module()
+        self._model_summary_string = repr(self)
+        self.init_params_ = self._get_init_params(locals())
+
+    def _build_module(self) -> ClassifierModule:
+        n_genes, n_classes = len(self.genes_), len(self.classes_)
+        transform = CountTransform(
+            n_genes, scale_genes=self.params_["scale_genes"], gene_dropout=self.params_["gene_dropout"]
+        )
+        with seeded(self.params_["random_state"]):
+            network = self.Network(n_genes, n_classes, **self.params_["network"])
+        return ClassifierModule(transform, network, n_classes)
+
+    @classmethod
+    def _network_params(cls, recipe: Preset, changes: Mapping[str, Any]) -> dict[str, Any]:
+        unknown = set(changes) - set(cls.network_param_names())
+        if unknown:
+            raise TypeError(
+                f"Unknown parameters {listing(sorted(unknown))} of {cls.__name__}; "
+                f"its network takes {listing(cls.network_param_names(), 40)}."
+            )
+        return {**recipe.network, **changes}
+
+    @classmethod
+    def network_param_names(cls) -> tuple[str, ...]:
+        """Keyword parameters of the architecture's network."""
+        parameters = inspect.signature(cls.Network).parameters.values()
+        return tuple(each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY)
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        labels_key: str,
+        unlabeled_category: str = UNKNOWN,
+        layer: str | None = None,
+        total_counts_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register an object with scvi-tools, which writes `_scvi_*` entries into it.
+
+        :func:`~sims_tools.tl.sims_train` does without this and leaves the object alone.
+
+        Parameters
+        ----------
+        adata
+            Cells (rows) with raw counts and labels; CSR or array in memory.
+        labels_key
+            Column of `.obs` with the labels, no NaN.
+        unlabeled_category
+            Label that means "no label".
+        layer
+            Layer that holds the counts; None reads `.X`.
+        total_counts_key
+            Column of `.obs` with each cell's total over all its genes, where `adata` holds some genes only. None sums
+            the genes that are there.
+        **kwargs
+            What scvi-tools passes on.
+
+        Raises
+        ------
+        KeyError
+            A column or layer does not exist.
+        ValueError
+            A label is NaN.
+        """
+        setup_method_args = cls._get_setup_method_args(**locals())
+        check_obs_key(adata, labels_key, "labels_key")
+        if adata.obs[labels_key].isna().any():
+            raise ValueError(
+                f"`adata.obs[{labels_key!r}]` holds NaN; give those cells the label {unlabeled_category!r} "
+                "(`unlabeled_category`), or use `sims_tools.tl.sims_train`, which leaves them out."
+            )
+        fields = [
+            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
+            LabelsWithUnlabeledObsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category),
+            NumericalObsField(TOTALS, total_counts_key, required=False),
+        ]
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+        with quiet_libraries():
+            manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    @classmethod
+    def forget_cells(cls, adata: AnnData) -> None:
+        """Drop an object from scvi-tools' class-level stores, which would keep it alive for ever."""
+        uuid = adata.uns.get("_scvi_uuid")
+        cls._setup_adata_manager_store.pop(uuid, None)
+
+    def release_cells(self, labels_key: str) -> None:
+        """Let go of the cells the model was trained on; what it knows of them stays.
+
+        Parameters
+        ----------
+        labels_key
+            Name to remember the labels by.
+        """
+        self._per_instance_manager_store.pop(self.id, None)
+        self._adata = self._adata_manager = None
+        unlabeled = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY).unlabeled_category
+        self.registry_ = make_registry(
+            type(self).__name__, self.genes_, self.classes_, unlabeled, {"labels_key": labels_key}
+        )
+
+    @property
+    def classes(self) -> np.ndarray:
+        """(n_classes,) names, in the order of the probabilities."""
+        return np.asarray(self.classes_, dtype=object)
+
+    @property
+    def genes(self) -> np.ndarray:
+        """(n_genes,) names, in the order of the masks."""
+        return np.asarray(self.genes_, dtype=object)
+
+    @property
+    def gene_weights(self) -> np.ndarray:
+        """(n_genes,) mean mask weight of each gene over training cells; equal before training or without masks."""
+        weights = self.gene_weights_
+        return np.full(len(self.genes_), 1 / len(self.genes_)) if weights is None else np.asarray(weights)
+
+    def __repr__(self) -> str:
+        state = "trained" if self.is_trained_ else "not trained"
+        return f"{type(self).__name__} model: {len(self.classes_)} classes, {len(self.genes_)} genes, {state}"
+
+    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]
+        """Write the model to a folder: `weights.safetensors` and a readable `model.json`, whole or not at all.
+
+        Parameters
+        ----------
+        dir_path
+            The folder; it is made.
+        overwrite
+            Replace a model that is there.
+
+        Raises
+        ------
+        FileExistsError
+            The folder exists and may not be replaced.
+        RuntimeError
+            The model is not trained.
+        """
+        if not self.is_trained_:
+            raise RuntimeError("The model is not trained yet; there is nothing to save.")
+        write_folder(Path(dir_path), describe(self), self.module.state_dict(), overwrite=overwrite)
+
+    @classmethod
+    def load(  # type: ignore[override]
+        cls,
+        dir_path: str | Path,
+        adata: AnnData | None = None,
+        *,
+        accelerator: str = "auto",
+        device: str | int = "auto",
+    ) -> Self:
+        """Read a model that :meth:`save` wrote; nothing is unpickled.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        adata
+            Cells that `predict()` takes when it is given none.
+        accelerator, device
+            Hardware to put the model on, as scvi-tools takes them.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such folder, or a file is missing from it.
+        ValueError
+            A file is damaged or was changed, its format version is unknown, or it holds another kind of model.
+        """
+        header, tensors = read_folder(Path(dir_path))
+        if header["model"] != cls.name:
+            raise ValueError(f"`{dir_path}` holds a {header['model']!r} model, not {cls.name!r}; use `models.load`.")
+        model = cls(registry=registry_from(header), **_constructor_args(header["params"]))
+        model.module.load_state_dict(tensors)
+        model.__dict__.update(header["attributes"])
+        model.history_ = history_from(header)
+        model.is_trained_ = True
+        model._adata = adata
+        model.module.eval()
+        *_, target = parse_device_args(accelerator=accelerator, devices=device, return_device="torch")
+        model.to_device(target)
+        return model
+
+
+def _constructor_args(params: Mapping[str, Any]) -> dict[str, Any]:
+    flat = dict(params)
+    return {**flat.pop("network"), **flat}

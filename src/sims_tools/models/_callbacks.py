@@ -1,0 +1,120 @@
+"""Which weights a training run ends with: averaged, and those of the best epoch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning.pytorch as lightning
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+def _copy(state: State) -> State:
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+class RunningAverage:
+    """Exponential moving average of a state dict, batch-norm statistics included.
+
+    The decay is warmed up as (1 + step) / (10 + step), so that the first steps do not linger.
+
+    Parameters
+    ----------
+    decay
+        Share of the average that each step keeps, in the long run.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.state: State = {}
+        self._step = 0
+
+    def update(self, state: State) -> None:
+        """Take one step's weights into the average."""
+        if not self.state:
+            self.state = _copy(state)
+        self._step += 1
+        decay = min(self.decay, (1 + self._step) / (10 + self._step))
+        for name, value in state.items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value.detach(), 1 - decay)
+            else:
+                self.state[name].copy_(value)
+
+
+class KeepWeights(Callback):
+    """Validate the averaged weights where asked, remember the best epoch's, stop when none is better.
+
+    Everything is kept in memory. An interrupted run ends with the same choice of weights as a finished one.
+
+    Parameters
+    ----------
+    monitor
+        Logged quantity to judge an epoch by.
+    mode
+        Whether "min" or "max" is better.
+    patience
+        Stop after so many validated epochs without a better one; 0 never stops.
+    restore
+        End with the weights of the best epoch.
+    weight_average
+        Decay of the running average; 0 uses the raw weights.
+    """
+
+    def __init__(
+        self, monitor: str, mode: Literal["min", "max"], *, patience: int, restore: bool, weight_average: float
+    ) -> None:
+        self.monitor, self.mode, self.patience, self.restore = monitor, mode, patience, restore
+        self.average = RunningAverage(weight_average) if weight_average > 0 else None
+        self.best_epoch: int | None = None
+        self.epochs_done = 0
+        self._best_value = float("nan")
+        self._best: State = {}
+        self._raw: State = {}
+        self._waited = 0
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, plan: Any, *_: Any) -> None:
+        """Take the new weights into the average."""
+        if self.average is not None:
+            self.average.update(plan.module.state_dict())
+
+    def on_validation_start(self, trainer: lightning.Trainer, plan: Any) -> None:
+        """Swap the average in."""
+        if self.average is not None and self.average.state:
+            self._raw = _copy(plan.module.state_dict())
+            plan.module.load_state_dict(self.average.state)
+
+    def on_validation_end(self, trainer: lightning.Trainer, plan: Any) -> None:
+        """Judge the epoch, then swap the raw weights back."""
+        if not trainer.sanity_checking and self.monitor in trainer.callback_metrics:
+            self._judge(trainer, plan.module.state_dict())
+        if self._raw:
+            plan.module.load_state_dict(self._raw)
+            self._raw = {}
+
+    def _judge(self, trainer: lightning.Trainer, state: State) -> None:
+        value = float(trainer.callback_metrics[self.monitor])
+        better = value < self._best_value if self.mode == "min" else value > self._best_value
+        if self.best_epoch is None or better:
+            self.best_epoch, self._best_value, self._waited = trainer.current_epoch, value, 0
+            self._best = _copy(state) if self.restore else {}
+            return
+        self._waited += 1
+        if self.patience and self._waited >= self.patience:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, plan: Any) -> None:
+        """Count the finished epochs."""
+        self.epochs_done += 1
+
+    def on_train_end(self, trainer: lightning.Trainer, plan: Any) -> None:
+        """Load the weights to keep."""
+        averaged = self.average.state if self.average is not None else {}
+        if kept := self._best or averaged:
+            plan.module.load_state_dict(kept)
+
+    def on_exception(self, trainer: lightning.Trainer, plan: Any, exception: BaseException) -> None:
+        """Load the weights to keep when training was cut off."""
+        self.on_train_end(trainer, plan)

@@ -1,0 +1,52 @@
+"""scvi-tools' registry, written by hand so that a model can be built without data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import scvi
+from scvi import REGISTRY_KEYS
+
+
+def make_registry(
+    model_name: str, genes: Sequence[str], classes: Sequence[str], unlabeled_category: str, setup_args: dict[str, Any]
+) -> dict[str, Any]:
+    """The registry of an object with these genes and classes, as `setup_anndata` leaves it.
+
+    Parameters
+    ----------
+    model_name
+        Name of the model class.
+    genes, classes
+        What the model knows.
+    unlabeled_category
+        The category after the classes.
+    setup_args
+        Arguments of `setup_anndata`.
+    """
+    genes, classes = list(map(str, genes)), list(map(str, classes))
+    fields = {
+        REGISTRY_KEYS.X_KEY: {
+            "data_registry": {"attr_name": "X", "attr_key": None},
+            "state_registry": {"n_obs": 0, "n_vars": len(genes), "column_names": genes},
+            "summary_stats": {"n_vars": len(genes), "n_cells": 0},
+        },
+        REGISTRY_KEYS.LABELS_KEY: {
+            "data_registry": {"attr_name": "obs", "attr_key": "_scvi_labels"},
+            "state_registry": {
+                "categorical_mapping": [*classes, unlabeled_category],
+                "original_key": setup_args.get("labels_key", "labels"),
+                "unlabeled_category": unlabeled_category,
+            },
+            "summary_stats": {"n_labels": len(classes) + 1},
+        },
+    }
+    return {
+        "scvi_version": scvi.__version__,
+        "model_name": model_name,
+        "setup_args": setup_args,
+        "setup_method_name": "setup_anndata",
+        "_scvi_uuid": "",
+        "field_registries": fields,
+    }

@@ -1,0 +1,136 @@
+"""One training run: Lightning around a model, history, and what Ctrl-C leaves behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.trainer.states import TrainerStatus
+from scvi.train import TrainRunner
+from scvi.train._logger import SimpleLogger
+
+from sims_tools._log import logger as log
+from sims_tools._log import quiet_libraries
+from sims_tools.models._callbacks import KeepWeights
+from sims_tools.models._plan import ClassificationPlan
+from sims_tools.models._settings import TrainingSettings
+
+
+class HistoryLogger(SimpleLogger):
+    """scvi-tools' history, leaving the numbers whole for the loggers after it."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        """Record a copy: the parent takes entries out of what it is given."""
+        super().log_metrics(dict(metrics), step)
+
+
+class ClassifierRunner(TrainRunner):
+    """Runs a training plan; an interrupted run ends like a finished one if it finished an epoch."""
+
+    def __call__(self) -> None:
+        """Train.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Interrupted before the first epoch was done.
+        """
+        keep = next(each for each in self.trainer.callbacks if isinstance(each, KeepWeights))
+        try:
+            with _signals_restored():
+                self.trainer.fit(self.training_plan, self.data_splitter)
+        except (KeyboardInterrupt, SystemExit):  # lightning turns the first into the second
+            if self.trainer.state.status != TrainerStatus.INTERRUPTED:
+                raise
+            if keep.epochs_done == 0:
+                raise KeyboardInterrupt("Training was interrupted before its first epoch was done.") from None
+            self.model.was_interrupted_ = True
+            log.warning("Training was interrupted after %d epochs; the model so far is kept.", keep.epochs_done)
+        self._update_history()
+        self.model.best_epoch_ = keep.best_epoch
+        self.model.train_indices = self.data_splitter.train_idx
+        self.model.validation_indices = self.data_splitter.val_idx
+        self.model.test_indices = self.data_splitter.test_idx
+        self.model.module.eval()
+        self.model.is_trained_ = True
+        self.model.to_device(self.device)
+        self.model.trainer = self.trainer
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    """Lightning leaves Ctrl-C switched off after an interrupt; put the handler back."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGINT, handler)
+
+
+def run_training(
+    model: Any,
+    splitter: Any,
+    settings: TrainingSettings,
+    *,
+    accelerator: str,
+    devices: int | str | list[int],
+    strategy: str | Any,
+    precision: str | int,
+    logger: Logger | Sequence[Logger] | None,
+    callbacks: Sequence[Callback],
+    progress_bar: bool,
+    **trainer_options: Any,
+) -> None:
+    """Train `model.module` on the cells of `splitter`; the model keeps history and weights."""
+    monitor, mode = settings.monitored
+    keep = KeepWeights(
+        monitor,
+        mode,
+        patience=settings.patience,
+        restore=settings.restore_best,
+        weight_average=settings.weight_average,
+    )
+    loggers = [logger] if isinstance(logger, Logger) else list(logger or ())
+    with quiet_libraries():
+        ClassifierRunner(
+            model,
+            training_plan=ClassificationPlan(model.module, settings),
+            data_splitter=splitter,
+            max_epochs=settings.max_epochs,
+            accelerator=accelerator,
+            devices=devices,
+            strategy=strategy,
+            precision=precision,
+            logger=[HistoryLogger(), *loggers],
+            callbacks=[keep, *callbacks],
+            enable_progress_bar=progress_bar,
+            gradient_clip_val=settings.gradient_clip or None,
+            check_val_every_n_epoch=1,
+            log_every_n_steps=1,
+            benchmark=False,
+            inference_mode=False,
+            **trainer_options,
+        )()
+
+
+def history_arrays(history: dict[str, Any] | None) -> dict[str, np.ndarray]:
+    """A model's history as equally long float arrays, one value an epoch; NaN where an epoch has none.
+
+    Parameters
+    ----------
+    history
+        scvi-tools' history: a one-column DataFrame for each logged quantity.
+    """
+    frames = {name: frame for name, frame in (history or {}).items() if frame.index.name == "epoch"}
+    if not frames:
+        return {}
+    epochs = np.unique(np.concatenate([frame.index.to_numpy(dtype=float) for frame in frames.values()]))
+    arrays = {name: frame.iloc[:, 0].astype(float).reindex(epochs).to_numpy() for name, frame in frames.items()}
+    return {"epoch": epochs, **arrays}

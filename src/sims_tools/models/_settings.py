@@ -1,0 +1,95 @@
+"""How a model is trained, apart from the network itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from sims_tools._validate import check_choice, check_fraction, check_positive, listing
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Optimiser, schedule, loss and stopping rule.
+
+    Attributes
+    ----------
+    max_epochs
+        Passes over the training cells, at most.
+    batch_size
+        Cells per minibatch; no more than there are training cells.
+    optimizer
+        "Adam" or "AdamW".
+    learning_rate, weight_decay
+        Of the optimiser. With the one-cycle schedule the learning rate is its peak.
+    schedule
+        "plateau" (times `lr_factor` after `lr_patience` epochs without a lower validation loss), "one_cycle"
+        (Smith and Topin 2019, over all epochs), "exponential" (times `lr_factor` each epoch) or "constant".
+    class_weights
+        Power of the inverse class frequency in the loss: 1 weighs all classes alike, 0 all cells alike.
+    label_smoothing
+        Share of the target spread evenly over the classes.
+    gradient_clip
+        Largest norm of the gradient; 0 never clips.
+    monitor
+        Which epoch is best: a tracked score, larger is better, or "validation_loss", smaller is better.
+    patience
+        Stop after so many epochs without a better one; 0 trains all epochs.
+    weight_average
+        Decay, per step, of the running average of weights and batch-norm statistics that replaces the weights at
+        validation and at the end; 0 keeps the raw weights.
+    restore_best
+        Return to the weights of the best epoch at the end.
+    """
+
+    max_epochs: int = 100
+    batch_size: int = 128
+    optimizer: Literal["Adam", "AdamW"] = "AdamW"
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.05
+    schedule: Literal["plateau", "one_cycle", "exponential", "constant"] = "one_cycle"
+    lr_factor: float = 0.75
+    lr_patience: int = 20
+    class_weights: float = 0.0
+    label_smoothing: float = 0.0
+    gradient_clip: float = 1.0
+    monitor: str = "accuracy"
+    patience: int = 0
+    weight_average: float = 0.0
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        check_choice("optimizer", self.optimizer, ("Adam", "AdamW"))
+        check_choice("schedule", self.schedule, ("plateau", "one_cycle", "exponential", "constant"))
+        for name in ("max_epochs", "batch_size", "learning_rate", "lr_factor"):
+            check_positive(name, getattr(self, name))
+        for name in ("weight_decay", "lr_patience", "class_weights", "gradient_clip", "patience"):
+            check_positive(name, getattr(self, name), zero=True)
+        check_fraction("label_smoothing", self.label_smoothing)
+        check_fraction("weight_average", self.weight_average)
+
+    @property
+    def monitored(self) -> tuple[str, Literal["min", "max"]]:
+        """Logged name of the monitored quantity, and which way is better."""
+        if self.monitor == "validation_loss":
+            return self.monitor, "min"
+        return f"{self.monitor}_validation", "max"
+
+
+SETTING_NAMES = tuple(field.name for field in fields(TrainingSettings))
+
+
+def change_settings(settings: TrainingSettings, **changes: Any) -> TrainingSettings:
+    """`settings` with some fields replaced; None keeps a field.
+
+    Raises
+    ------
+    TypeError
+        A name is not a setting.
+    """
+    unknown = set(changes) - set(SETTING_NAMES)
+    if unknown:
+        raise TypeError(
+            f"Unknown training settings {listing(sorted(unknown))}; known are {listing(SETTING_NAMES, 40)}."
+        )
+    return replace(settings, **{name: value for name, value in changes.items() if value is not None})

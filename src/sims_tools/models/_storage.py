@@ -1,0 +1,85 @@
+"""What a model folder says about its model, and back."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sims_tools._keys import UNKNOWN
+from sims_tools.models._inputs import MAX_SCALED, TARGET_SUM
+from sims_tools.models._registry import make_registry
+
+_PACKAGES = ("sims-tools", "scvi-tools", "torch", "anndata", "scanpy", "numpy")
+
+_CITATION = (
+    "Gonzalez-Ferrer J, Lehrer J, et al. SIMS: A deep-learning label transfer tool for single-cell RNA sequencing "
+    "analysis. Cell Genomics, 2024."
+)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on."""
+    return {name: version(name) for name in _PACKAGES}
+
+
+def describe(model: Any) -> dict[str, Any]:
+    """The JSON-ready header of a trained model."""
+    labels_key = model.registry_["setup_args"].get("labels_key", "labels")
+    return {
+        "model": model.name,
+        "method": model.reference,
+        "citation": _CITATION,
+        "versions": package_versions(),
+        "classes": model.classes_,
+        "genes": model.genes_,
+        "labels_key": labels_key,
+        "transform": {
+            "input": "raw counts, or values proportional to them within each cell",
+            "normalisation": f"log1p of counts per {TARGET_SUM:.0f}, totals over all genes of the cell",
+            "scaling": f"divided by the training cells' standard deviation, at most {MAX_SCALED:g}"
+            if model.params_["scale_genes"]
+            else "none",
+        },
+        "params": model.params_,
+        "metrics": best_metrics(model),
+        "attributes": {
+            "gene_weights_": model.gene_weights_,
+            "best_epoch_": model.best_epoch_,
+            "was_interrupted_": model.was_interrupted_,
+            "training_": model.training_,
+        },
+        "history": {name: _finite(values) for name, values in model.history_by_epoch.items()},
+    }
+
+
+def best_metrics(model: Any) -> dict[str, float]:
+    """Everything tracked at the epoch whose weights were kept (the last one, where none was judged)."""
+    history = model.history_by_epoch
+    if not history:
+        return {}
+    at = len(history["epoch"]) - 1
+    if model.best_epoch_ is not None:
+        at = int(np.flatnonzero(history["epoch"] == model.best_epoch_)[0])
+    return {name: float(values[at]) for name, values in history.items() if np.isfinite(values[at])}
+
+
+def registry_from(header: dict[str, Any]) -> dict[str, Any]:
+    """scvi-tools' registry for a model that is being loaded."""
+    return make_registry(
+        header["model"], header["genes"], header["classes"], UNKNOWN, {"labels_key": header["labels_key"]}
+    )
+
+
+def history_from(header: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """scvi-tools' history as it was after training."""
+    history = {name: np.array(values, dtype=float) for name, values in header["history"].items()}
+    epochs = pd.Index(history.pop("epoch", np.empty(0)), name="epoch")
+    frames = {name: pd.DataFrame({name: values}, index=epochs) for name, values in history.items()}
+    return {name: frame.dropna() for name, frame in frames.items()}
+
+
+def _finite(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

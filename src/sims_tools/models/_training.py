@@ -1,0 +1,158 @@
+"""Training of a classifier: split, transform, loss, one run, gene weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.model._utils import use_distributed_sampler
+
+from sims_tools._docs import docs
+from sims_tools._validate import check_fraction
+from sims_tools.data._dataset import TOTALS, CellDataset, to_batch
+from sims_tools.data._kind import resolve_kind
+from sims_tools.data._moments import gene_moments
+from sims_tools.data._split import stratified_split
+from sims_tools.data._splitter import CellSplitter
+from sims_tools.models._module import balanced_weights
+from sims_tools.models._preset import Preset
+from sims_tools.models._random import seeded
+from sims_tools.models._runner import history_arrays, run_training
+from sims_tools.models._settings import TrainingSettings, change_settings
+
+_EXPLAINED_CELLS = 2000
+"""Training cells, at most, whose masks give the weight of each gene in the model."""
+
+
+class TrainingMixin:
+    """Training for :class:`ClassifierModel`."""
+
+    module: Any
+    adata: Any
+    adata_manager: AnnDataManager
+    params_: dict[str, Any]
+    presets: Mapping[str, Preset]
+    classes_: list[str]
+
+    @docs.dedent
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        validation_size: float = 0.1,
+        split: tuple[np.ndarray, np.ndarray] | None = None,
+        accelerator: str = "auto",
+        devices: int | str | list[int] = "auto",
+        strategy: Any = "auto",
+        precision: str | int = "32-true",
+        logger: Logger | Sequence[Logger] | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress_bar: bool = True,
+        **settings: Any,
+    ) -> None:
+        """Train on the registered cells; a second call goes on from the current weights.
+
+        Parameters
+        ----------
+        validation_size
+            Share of each class held out to judge epochs by.
+        split
+            Indices of training and validation cells, instead of `validation_size`.
+        %(training)s
+        **settings
+            Overrule the preset's :class:`~sims_tools.models.TrainingSettings`.
+
+        Raises
+        ------
+        TypeError
+            A name is not a training setting.
+        ValueError
+            A value is out of range, or there is nothing to train on.
+        KeyboardInterrupt
+            Interrupted before the first epoch was done; later, the model so far is kept.
+        """
+        check_fraction("validation_size", validation_size)
+        chosen = change_settings(self._preset_training(), max_epochs=max_epochs, **settings)
+        dataset = self._own_cells()
+        seed = self.params_["random_state"]
+        train, validation = split if split is not None else stratified_split(dataset.labels, validation_size, seed)
+        if len(train) == 0:
+            raise ValueError("There is no labelled cell to train on.")
+        self._fit_transform(dataset, train)
+        self._set_loss(dataset.labels[train], chosen)
+        splitter = CellSplitter(
+            self.adata_manager,
+            train=train,
+            validation=validation,
+            dataset=dataset,
+            batch_size=min(chosen.batch_size, len(train)),
+            distributed=use_distributed_sampler(strategy),
+            seed=0 if seed is None else seed,
+        )
+        with seeded(seed):
+            run_training(
+                self,
+                splitter,
+                chosen,
+                accelerator=accelerator,
+                devices=devices,
+                strategy=strategy,
+                precision=precision,
+                logger=logger,
+                callbacks=callbacks,
+                progress_bar=progress_bar,
+            )
+        self.training_ = asdict(chosen)
+        self.gene_weights_ = self._measure_gene_weights(dataset, train)
+
+    def _preset_training(self) -> TrainingSettings:
+        return self.presets[self.params_["preset"]].training
+
+    def _own_cells(self) -> CellDataset:
+        manager = self.adata_manager
+        if manager is None:
+            raise ValueError("The model holds no cells to train on: it was loaded, or trained by `tl`.")
+        labels = manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY).ravel().astype(np.int64)
+        labels[labels == len(self.classes_)] = -1
+        registered = manager.get_from_registry(TOTALS) if TOTALS in manager.data_registry else None
+        totals = None if registered is None else np.asarray(registered, dtype=np.float64).ravel()
+        layer = manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key
+        matrix = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        kind = resolve_kind(self.adata, layer)
+        return CellDataset(matrix, labels, kind, totals, np.arange(len(labels)))
+
+    def _fit_transform(self, dataset: CellDataset, train: np.ndarray) -> None:
+        transform = self.module.transform
+        if transform.scale_genes:
+            _, variance = gene_moments(dataset.linear_blocks(train), dataset.matrix.shape[1])
+            transform.fit(torch.from_numpy(variance))
+
+    def _set_loss(self, codes: np.ndarray, settings: TrainingSettings) -> None:
+        counts = torch.from_numpy(np.bincount(codes, minlength=len(self.classes_)))
+        self.module.class_weights.copy_(balanced_weights(counts, settings.class_weights))
+        self.module.label_smoothing = settings.label_smoothing
+
+    @torch.inference_mode()
+    def _measure_gene_weights(self, dataset: CellDataset, train: np.ndarray) -> list[float] | None:
+        rng = np.random.default_rng(0)
+        cells = train if len(train) <= _EXPLAINED_CELLS else np.sort(rng.choice(train, _EXPLAINED_CELLS, replace=False))
+        total = 0.0
+        for block in dataset.linear_blocks(cells, size=512):
+            inputs = self.module._get_inference_input(to_batch(*block))
+            masks = self.module.inference(**inputs, explain=True)["masks"]
+            if masks is None:
+                return None
+            total = total + masks.double().sum(0).cpu()
+        return (total / len(cells)).tolist()
+
+    @property
+    def history_by_epoch(self) -> dict[str, np.ndarray]:
+        """Tracked quantities as float arrays of one value an epoch, with the epochs under "epoch"."""
+        return history_arrays(self.history_)

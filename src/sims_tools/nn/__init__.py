@@ -1,0 +1,8 @@
+"""Networks and their parts, in plain torch; knows nothing of cells, files or the rest of the package."""
+
+from ._ghost_norm import GhostBatchNorm
+from ._output import NetworkOutput
+from ._selectors import SELECTORS, entmax15, get_selector, sparsemax
+from ._tabnet import TabNet
+
+__all__ = ["SELECTORS", "GhostBatchNorm", "NetworkOutput", "TabNet", "entmax15", "get_selector", "sparsemax"]

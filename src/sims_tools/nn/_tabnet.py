@@ -1,0 +1,226 @@
+"""TabNet: a classifier that chooses, cell by cell and step by step, the features it reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._attentive import AttentiveTransformer
+from ._feature_transformer import FeatureTransformer, glu_linears
+from ._ghost_norm import GhostBatchNorm
+from ._linear import linear
+from ._output import NetworkOutput
+
+INPUT_MOMENTUM = 0.01
+LOG_FLOOR = 1e-15
+
+
+class Step(NamedTuple):
+    """What one decision step did with B cells.
+
+    Attributes
+    ----------
+    mask
+        (B, p), non-negative, each row sums to 1.
+    decision
+        (B, n_d), non-negative: the step's part of the embedding.
+    """
+
+    mask: Tensor
+    decision: Tensor
+
+    @property
+    def importance(self) -> Tensor:
+        """(B, 1): sum of the decision, in the precision of the mask."""
+        return self.decision.to(self.mask.dtype).sum(dim=1, keepdim=True)
+
+
+class TabNet(nn.Module):
+    """TabNet (Arik and Pfister, AAAI 2021, arXiv:1908.07442), written from the paper.
+
+    With features x and attention a_0, step s = 1 ... S computes a mask ``M_s = selector(prior_s * norm(W_s a_{s-1}))``,
+    reads ``M_s * x`` with a feature transformer, and splits its output in a decision d_s (after ReLU) and the next
+    attention a_s. A feature once used becomes less available: ``prior_{s+1} = prior_s * (gamma - M_s)``.
+    The embedding is the sum of the decisions, the logits are linear in it.
+
+    Parameters
+    ----------
+    n_input
+        Number p of features.
+    n_classes
+        Number of classes.
+    n_d
+        Width of the decisions, hence of the embedding.
+    n_a
+        Width of the attention.
+    n_steps
+        Number S of steps.
+    gamma
+        At least 1. At 1 a feature that filled a mask is used up, larger values let later steps use it again.
+    n_shared
+        Gated layers of each feature transformer whose linear map all of them share.
+    n_independent
+        Gated layers of each feature transformer of its own. At least one layer in total.
+    selector
+        ``"sparsemax"`` or ``"entmax15"``.
+    virtual_batch_size
+        Rows per chunk of :class:`GhostBatchNorm`. None uses the whole batch.
+    momentum
+        Of the running statistics of every norm but the input's, where it is 0.01.
+    sparsity
+        Weight of the masks' entropy in the penalty. May be changed between training steps, through the attribute.
+    center
+        Normalise the features by batch norm over the batch, as published. False reads them as they come.
+    attention_scale
+        Initial weight of the norm of the scores: 1 as published, about 0.02 opens the masks at the start.
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        n_classes: int,
+        *,
+        n_d: int = 8,
+        n_a: int = 8,
+        n_steps: int = 3,
+        gamma: float = 1.3,
+        n_shared: int = 2,
+        n_independent: int = 2,
+        selector: str = "sparsemax",
+        virtual_batch_size: int | None = 128,
+        momentum: float = 0.02,
+        sparsity: float = 1e-3,
+        center: bool = True,
+        attention_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        _check_at_least(1, n_input=n_input, n_classes=n_classes, n_d=n_d, n_a=n_a, n_steps=n_steps)
+        _check_at_least(0, n_shared=n_shared, n_independent=n_independent)
+        _check_at_least(1, gamma=gamma)
+        _check_at_least(0, sparsity=sparsity)
+        if not 0 < attention_scale < math.inf:
+            raise ValueError(f"`attention_scale` must be positive and finite, found {attention_scale}.")
+        self.n_input, self.n_d, self.n_a = n_input, n_d, n_a
+        self.gamma = float(gamma)
+        self.sparsity = float(sparsity)
+        norm: dict[str, Any] = {"virtual_batch_size": virtual_batch_size, "momentum": momentum}
+        layers: dict[str, Any] = {"n_shared": n_shared, "n_independent": n_independent, **norm}
+        n_hidden = n_d + n_a
+        self.input_norm = GhostBatchNorm(n_input, None, INPUT_MOMENTUM) if center else nn.Identity()
+        self.shared = glu_linears(n_input, n_hidden, n_shared)
+        self.splitter = FeatureTransformer(n_input, n_hidden, **layers)
+        self.attentives = nn.ModuleList(
+            AttentiveTransformer(n_a, n_input, selector=selector, scale=attention_scale, **norm) for _ in range(n_steps)
+        )
+        self.transformers = nn.ModuleList(FeatureTransformer(n_input, n_hidden, **layers) for _ in range(n_steps))
+        self.head = linear(n_d, n_classes)
+
+    def forward(self, x: Tensor, *, explain: bool = False) -> NetworkOutput:
+        """Classify cells.
+
+        Parameters
+        ----------
+        x
+            (B, p) features.
+        explain
+            Return the masks of the steps averaged with the size of their decisions as weights.
+
+        Returns
+        -------
+        logits (B, n_classes); embedding (B, n_d); masks (B, p) or None; and the penalty ``-sparsity * E`` with
+        ``E = mean over steps and cells of sum_j M_j log(M_j + 1e-15)``, which grows as the masks open. In a row where
+        every decision is zero no step speaks for itself, and its masks are averaged with equal weights.
+        """
+        decisions: list[Tensor] = []
+        entropies: list[Tensor] = []
+        kept: list[Step] = []
+        for step in self.steps(x):
+            decisions.append(step.decision)
+            if self.sparsity:
+                entropies.append(_entropy(step.mask))
+            if explain:
+                kept.append(step)
+        embedding = reduce(torch.add, decisions)
+        penalty = self.sparsity * torch.stack(entropies).mean() if entropies else x.new_zeros((), dtype=torch.float32)
+        return NetworkOutput(self.head(embedding), embedding, _explanation(kept) if explain else None, penalty)
+
+    def steps(self, x: Tensor) -> Iterator[Step]:
+        """Run the steps one after the other; everything else is computed from them.
+
+        In training mode this updates the running statistics, as any pass does.
+
+        Parameters
+        ----------
+        x
+            (B, p) features.
+
+        Yields
+        ------
+        Mask and decision of each step.
+        """
+        if x.ndim != 2 or x.shape[1] != self.n_input:
+            raise ValueError(f"Expected features of shape (n_obs, {self.n_input}), found {tuple(x.shape)}.")
+        x = self.input_norm(x)
+        attention = self.splitter(x, self.shared)[:, self.n_d :]
+        prior: Tensor | None = None
+        mask: Tensor | None = None
+        for attentive, transformer in zip(self.attentives, self.transformers, strict=True):
+            if mask is not None:
+                prior = self.gamma - mask if prior is None else prior * (self.gamma - mask)
+            mask = attentive(attention, prior)
+            hidden = transformer((mask * x).to(x.dtype), self.shared)
+            decision, attention = hidden.split([self.n_d, self.n_a], dim=1)
+            yield Step(mask, F.relu(decision))
+
+    def step_masks(self, x: Tensor) -> list[Tensor]:
+        """Mask of every step.
+
+        Parameters
+        ----------
+        x
+            (B, p) features.
+
+        Returns
+        -------
+        `n_steps` tensors (B, p), non-negative, each row sums to 1.
+        """
+        return [step.mask for step in self.steps(x)]
+
+    def aggregated_masks(self, x: Tensor) -> Tensor:
+        """Sum of the masks weighted with the size of the decisions, as published: rows do not sum to 1.
+
+        Parameters
+        ----------
+        x
+            (B, p) features.
+
+        Returns
+        -------
+        (B, p), non-negative; a row is zero where every decision is.
+        """
+        return reduce(torch.add, (step.importance * step.mask for step in self.steps(x)))
+
+
+def _check_at_least(minimum: int, **values: float) -> None:
+    for name, value in values.items():
+        if not minimum <= value < math.inf:
+            raise ValueError(f"`{name}` must be at least {minimum} and finite, found {value}.")
+
+
+def _entropy(mask: Tensor) -> Tensor:
+    """0-d: entropy of the rows of a mask (B, p) in nats, averaged; 0 for no rows."""
+    return -(mask * (mask + LOG_FLOOR).log()).sum() / max(len(mask), 1)
+
+
+def _explanation(steps: Sequence[Step]) -> Tensor:
+    """(B, p): masks averaged with the steps' importance as weights, or with equal weights where all are zero."""
+    total = reduce(torch.add, (step.importance for step in steps))
+    silent = total == 0
+    total, equal = total.masked_fill(silent, 1), silent / len(steps)
+    return reduce(torch.add, ((step.importance / total + equal) * step.mask for step in steps))

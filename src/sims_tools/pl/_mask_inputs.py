@@ -1,0 +1,110 @@
+"""What every picture of feature masks starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from sims_tools._validate import listing
+from sims_tools.data._mask_stats import StoredMasks, group_means, label_codes, read_masks
+from sims_tools.pl._colors import label_colors
+
+
+@dataclass(frozen=True)
+class MaskInputs:
+    """Masks with the labels to group them by.
+
+    Parameters
+    ----------
+    column
+        Column of `.obs` with the labels.
+    codes, groups
+        Label of each cell (-1: none) and the labels in use.
+    colors
+        Colour of each category, used or not.
+    names
+        What to call each column of the masks.
+    chosen
+        Columns the user asked for, in the user's order; `None`: the strongest.
+    n_genes
+        How many of the strongest.
+    """
+
+    stored: StoredMasks
+    column: str
+    codes: NDArray[np.intp]
+    groups: list[str]
+    colors: dict[str, str]
+    names: list[str]
+    chosen: NDArray[np.intp] | None
+    n_genes: int
+
+    def strongest(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The columns to draw, strongest first: the user's, or the `n_genes` that score highest (and above zero)."""
+        if self.chosen is not None:
+            return self.chosen
+        best = np.argsort(-scores, kind="stable")[: self.n_genes]
+        return best[scores[best] > 0]
+
+    def class_means(self) -> NDArray[np.float64]:
+        """Mean mask of each label in use, (n_groups, n_features)."""
+        return group_means(self.stored.weights, self.codes, len(self.groups))
+
+    def by_class(self, columns: NDArray[np.intp], means: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The columns with genes of the same label side by side, strong ones first; the user's own order is kept."""
+        if self.chosen is not None or not self.groups:
+            return columns
+        home = means[:, columns].argmax(axis=0)
+        return columns[np.lexsort((-means[home, columns], home))]
+
+
+def mask_inputs(
+    adata: AnnData, key: str, groupby: str, genes: Sequence[str] | None, n_genes: int, gene_symbols: str | None
+) -> MaskInputs:
+    """Read the masks of `key` and the labels in `groupby`."""
+    stored = read_masks(adata, key)
+    codes, groups = label_codes(adata, groupby)
+    return MaskInputs(
+        stored=stored,
+        column=groupby,
+        codes=codes,
+        groups=groups,
+        colors=label_colors(adata, groupby),
+        names=_display_names(adata, stored, gene_symbols),
+        chosen=None if genes is None else _columns_of(genes, stored, _display_names(adata, stored, gene_symbols)),
+        n_genes=n_genes,
+    )
+
+
+def _display_names(adata: AnnData, stored: StoredMasks, gene_symbols: str | None) -> list[str]:
+    """The model's gene names, or the symbols that `adata.var` has for them."""
+    names = [str(name) for name in stored.features]
+    if gene_symbols is None:
+        return names
+    if gene_symbols not in adata.var.columns:
+        raise KeyError(
+            f"`gene_symbols={gene_symbols!r}` is not a column of `adata.var`; it has {listing(adata.var.columns)}."
+        )
+    symbols = dict(zip(adata.var_names, adata.var[gene_symbols].astype(str), strict=True))
+    return [symbols.get(var_name, name) for var_name, name in zip(stored.var_names, names, strict=True)]
+
+
+def _columns_of(genes: Sequence[str], stored: StoredMasks, symbols: Sequence[str]) -> NDArray[np.intp]:
+    """Columns of the genes the user named, by the model's name, the name in `adata`, or the symbol."""
+    genes = [genes] if isinstance(genes, str) else list(genes)
+    where: dict[str, int] = {}
+    for names in (symbols, stored.var_names, stored.features):  # the later one wins
+        where.update({str(name): column for column, name in enumerate(names) if name != ""})
+    unknown = [gene for gene in genes if gene not in where]
+    if unknown:
+        close = [match for gene in unknown for match in get_close_matches(str(gene), where, n=3)]
+        hint = f" Did you mean {listing(close)}?" if close else ""
+        raise KeyError(f"Not among the model's {len(stored.features)} genes: {listing(unknown)}.{hint}")
+    if not genes:
+        raise ValueError("`genes` is empty; leave it out to see the strongest genes.")
+    return np.array([where[gene] for gene in genes], dtype=np.intp)

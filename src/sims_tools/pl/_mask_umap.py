@@ -1,0 +1,96 @@
+"""The embedding by label and confidence, beside the genes that decided."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from anndata import AnnData
+from matplotlib.axes import Axes
+
+from sims_tools._keys import Keys
+from sims_tools._validate import listing
+from sims_tools.data._mask_stats import group_sums
+from sims_tools.pl._canvas import PAD, Key
+from sims_tools.pl._colors import GREY, POINT_MAP
+from sims_tools.pl._mask_cells import top_of_scale
+from sims_tools.pl._mask_inputs import MaskInputs
+from sims_tools.pl._text import shorten
+
+_PANEL = 2.3  # inches
+_GAP = 0.55  # between panels: a colour bar and its numbers, or a title
+_MOST_COLUMNS = 4
+
+
+def draw_umap(adata: AnnData, inputs: MaskInputs, key: str, basis: str) -> list[Axes]:
+    """One panel for the labels, one for the confidence, one for each gene."""
+    confidence = Keys(key).confidence
+    scene, titles = _scene(adata, inputs, confidence, _basis(adata, basis))
+    n_columns = min(len(titles), _MOST_COLUMNS)
+    n_rows = ceil(len(titles) / n_columns)
+    colors = {name: inputs.colors[name] for name in inputs.groups}
+    width = n_columns * (_PANEL + _GAP) + PAD
+    height = n_rows * (_PANEL + 0.35) + PAD
+    legend = Key(colors, height - PAD, title=shorten([inputs.column])[0])
+    height = max(height, legend.height + 2 * PAD)
+    full = width + legend.width + PAD
+    figure = plt.figure(figsize=(full, height))
+    axes = []
+    for rank, (values, title) in enumerate(zip(scene.obs.columns, titles, strict=True)):
+        row, column = divmod(rank, n_columns)
+        corner = (PAD + column * (_PANEL + _GAP), height - (row + 1) * (_PANEL + 0.35))
+        ax = figure.add_axes((corner[0] / full, corner[1] / height, _PANEL / full, _PANEL / height))
+        axes.append(_panel(scene, values, title, ax))
+    legend.draw(figure, width / full, 1 - 0.1 / height)
+    return axes
+
+
+def _basis(adata: AnnData, basis: str) -> str:
+    """The key in `.obsm`, which may be given without its "X_"."""
+    for name in (basis, f"X_{basis}"):
+        if name in adata.obsm:
+            return name
+    raise KeyError(
+        f"`basis={basis!r}` is not in `adata.obsm`, which has {listing(adata.obsm.keys())}. "
+        "For a UMAP run sc.pp.pca(adata), sc.pp.neighbors(adata) and sc.tl.umap(adata)."
+    )
+
+
+def _scene(adata: AnnData, inputs: MaskInputs, confidence: str, basis: str) -> tuple[AnnData, list[str]]:
+    """A small object that holds what is drawn and nothing else (scanpy writes colours into what it draws)."""
+    weights = inputs.stored.weights
+    columns = inputs.strongest(group_sums(weights, np.zeros(weights.shape[0], dtype=np.intp), 1)[0])
+    titles = [inputs.column]
+    values: dict[str, object] = {"label": pd.Categorical.from_codes(inputs.codes, categories=pd.Index(inputs.groups))}
+    if confidence in adata.obs:
+        titles.append(confidence)
+        values["confidence"] = adata.obs[confidence].to_numpy(dtype=np.float32)
+    for column in columns:
+        weight = weights[:, [column]].toarray()[:, 0]
+        titles.append(inputs.names[column])
+        values[f"gene {column}"] = np.where(weight > 0, weight, np.nan)
+    frame = pd.DataFrame(values, index=pd.RangeIndex(adata.n_obs).astype(str))
+    scene = AnnData(obs=frame, obsm={"X_scene": np.asarray(adata.obsm[basis])[:, :2]})
+    scene.uns["label_colors"] = [inputs.colors[name] for name in inputs.groups]
+    return scene, titles
+
+
+def _panel(scene: AnnData, column: str, title: str, ax: Axes) -> Axes:
+    """Draw one column of the scene."""
+    look: dict[str, object] = {"legend_loc": "none"}
+    if column == "confidence":
+        look = {"color_map": "viridis", "vmin": 0.0, "vmax": 1.0}
+    elif column != "label":
+        look = {
+            "color_map": POINT_MAP,
+            "vmin": 0.0,
+            "vmax": top_of_scale(scene.obs[column].to_numpy()),
+            "na_color": GREY,
+        }
+    size = min(120_000 / max(scene.n_obs, 1), 25)
+    sc.pl.embedding(scene, "X_scene", color=column, ax=ax, size=size, frameon=False, show=False, title="", **look)
+    ax.set_title(shorten([title], 28)[0], fontsize=10, parse_math=False)
+    return ax

@@ -1,0 +1,234 @@
+"""Annotation of the user's cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sims_tools._docs import docs
+from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
+from sims_tools._log import logger
+from sims_tools._validate import check_fraction, check_obs_key
+from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up, softmax
+from sims_tools.models import ClassifierModel, load
+from sims_tools.models._storage import package_versions
+from sims_tools.tl._write import Results, storable, write_annotation
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from sims_tools.data._align import GeneMatch
+    from sims_tools.models._inference import Inferred
+
+
+@docs.dedent
+def annotate(
+    adata: AnnData,
+    model: ClassifierModel | str | Path,
+    *,
+    layer: str | None = None,
+    input_kind: str = "auto",
+    masks: bool = True,
+    embedding: bool = False,
+    top_k: int | None = None,
+    classes: Sequence[str] | None = None,
+    groupby: str | None = None,
+    min_confidence: float | None = None,
+    batch_size: int = 512,
+    progress_bar: bool = True,
+    key_added: str = DEFAULT_KEY,
+    copy: bool = False,
+) -> AnnData | None:
+    """Label cells with a trained model, say how sure it is, and keep the masks that say why.
+
+    Genes are matched by name: they may come in any order, some may be missing and others foreign; Ensembl ids match
+    whatever their version suffix. Cells are read block by block, so that memory does not grow with their number but
+    for what is written.
+
+    Parameters
+    ----------
+    adata
+        Cells (n_obs, n_vars) to label: array, CSR, CSC, view, backed or dask. Raw counts are best. An annotation
+        under the same key is replaced; nothing else changes.
+    model
+        A trained model, or the folder of a saved one.
+    %(layer)s
+    %(input_kind)s
+    masks
+        Write the feature masks.
+    embedding
+        Write the embedding, what the network's output layer reads.
+    top_k
+        Write the runners-up, too, down to this rank.
+    classes
+        Consider these classes only; their probabilities are renormalised to sum to 1.
+    groupby
+        Column of `.obs` (a clustering) within which to add a majority vote.
+    min_confidence
+        Cells whose largest probability is smaller are labelled "Unknown".
+    batch_size
+        Cells at a time.
+    %(progress_bar)s
+    key_added
+        Name for what is written.
+    copy
+        Write into a copy and return that.
+
+    Returns
+    -------
+    None, or the annotated copy. These are written:
+
+    `adata.obs[key_added]` : :class:`pandas.Series` (dtype `category`)
+        Label. Categories are the model's classes in its order, and "Unknown" where cells may go without a call:
+        `min_confidence` is given, or there are cells without any counts.
+    `adata.obs[f"{key_added}_confidence"]` : :class:`pandas.Series` (dtype `float32`)
+        Largest probability. A cell without counts has equal probabilities.
+    `adata.obs[f"{key_added}_top2"]`, `adata.obs[f"{key_added}_top2_prob"]`, ... : :class:`pandas.Series`
+        Label and probability of each runner-up (`top_k`).
+    `adata.obs[f"{key_added}_majority"]`, `adata.obs[f"{key_added}_majority_share"]` : :class:`pandas.Series`
+        Most frequent label among the cell's group, and its share there (`groupby`). A cell without a group keeps its
+        own label.
+    `adata.obsm[f"{key_added}_prob"]` : :class:`numpy.ndarray` (dtype `float32`)
+        Probabilities (n_obs, n_classes), the full softmax; rows sum to 1.
+    `adata.obsm[f"{key_added}_masks"]` : :class:`scipy.sparse.csr_matrix` (dtype `float32`)
+        Share of each feature in the cell's label (n_obs, n_features); rows sum to 1, or are zero for a cell without
+        counts.
+    `adata.obsm[f"X_{key_added}"]` : :class:`numpy.ndarray` (dtype `float32`)
+        Embedding (n_obs, n_latent).
+    `adata.uns[key_added]` : :class:`dict`
+        `classes`, `features` (the model's genes), `feature_var_names` (their names here, "" where missing), `params`,
+        `versions` and `gene_match` (genes found and missing, and the share of the model's mask weight that is found).
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no model in that folder.
+    KeyError
+        A column or layer does not exist.
+    ValueError
+        No cells or genes, repeated gene names, nearly no shared genes, NaN, infinite, negative or scaled values, an
+        unknown class, a damaged model folder, a backed view.
+
+    Warns
+    -----
+    UserWarning
+        Genes with more than 20 %% of the model's mask weight are missing.
+
+    Examples
+    --------
+    >>> import sims_tools as sims
+    >>> cells = sims.data.planted_cells()
+    >>> model = sims.tl.sims_train(cells[:400].copy(), "cell_type", max_epochs=5, progress_bar=False)
+    >>> query = cells[400:].copy()
+    >>> sims.tl.annotate(query, model, progress_bar=False)
+    """
+    keys = Keys(key_added)
+    model = load(model) if isinstance(model, str | Path) else model
+    _check_request(adata, model, groupby, min_confidence, top_k)
+    allowed = None if classes is None else restrict(model.classes, classes)
+    match = model.match(adata)
+    if copy:
+        adata = adata.copy()
+    stream = model.infer(
+        adata,
+        layer=layer,
+        input_kind=input_kind,
+        match=match,
+        batch_size=batch_size,
+        explain=masks,
+        progress_bar=progress_bar,
+    )
+    found = _gather(stream, embedding)
+    params = {
+        "model": model.name,
+        "layer": layer,
+        "input_kind": input_kind,
+        "top_k": top_k,
+        "classes": None if classes is None else [str(name) for name in model.classes[allowed]],
+        "groupby": groupby,
+        "min_confidence": min_confidence,
+    }
+    results = _results(adata, keys, model, match, found, allowed, params)
+    write_annotation(adata, keys, results)
+    if adata.isbacked:
+        logger.info("The annotation is in memory; `adata.write_h5ad(path)` saves it (`adata.write()` in mode 'r+').")
+    return adata if copy else None
+
+
+def _check_request(
+    adata: AnnData, model: object, groupby: str | None, min_confidence: float | None, top_k: int | None
+) -> None:
+    if not isinstance(model, ClassifierModel):
+        raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
+    if adata.isbacked and adata.is_view:
+        raise ValueError("A view of a backed object cannot hold results; pass `adata.to_memory()` or the whole object.")
+    if groupby is not None:
+        check_obs_key(adata, groupby, "groupby")
+    if min_confidence is not None:
+        check_fraction("min_confidence", min_confidence, closed=True)
+    if top_k is not None and not 1 <= top_k <= len(model.classes):
+        raise ValueError(f"`top_k={top_k!r}` must be between 1 and the model's {len(model.classes)} classes.")
+
+
+def _gather(stream: Any, embedding: bool) -> Inferred:
+    """Join the blocks; an embedding that is not wanted is not kept."""
+    blocks = [each if embedding else each._replace(embedding=each.embedding[:0]) for each in stream]
+    parts = list(zip(*blocks, strict=True))
+    stacked = None if parts[2][0] is None else sparse.vstack(parts[2], format="csr")
+    return type(blocks[0])(np.concatenate(parts[0]), np.concatenate(parts[1]), stacked, np.concatenate(parts[3]))
+
+
+def _results(
+    adata: AnnData,
+    keys: Keys,
+    model: ClassifierModel,
+    match: GeneMatch,
+    found: Inferred,
+    allowed: np.ndarray | None,
+    params: dict[str, Any],
+) -> Results:
+    prob = _probabilities(found, allowed)
+    calls = call_labels(prob, uncalled=found.empty, min_confidence=params["min_confidence"])
+    rejects = params["min_confidence"] is not None or bool(found.empty.any())
+    categories = _categories(model.classes, rejects)
+    results = Results()
+    results.obs[keys.label] = pd.Categorical.from_codes(calls.codes, categories)
+    results.obs[keys.confidence] = calls.confidence
+    if params["top_k"] is not None:
+        for rank, (codes, values) in enumerate(zip(*(each.T for each in runners_up(prob, params["top_k"])), strict=True), 2):
+            results.obs[keys.top_label(rank)] = pd.Categorical.from_codes(codes, model.classes)
+            results.obs[keys.top_prob(rank)] = values.astype(np.float32)
+    if params["groupby"] is not None:
+        groups = pd.factorize(adata.obs[params["groupby"]])[0]
+        votes, shares = majority_vote(calls.codes, groups, len(model.classes) + 1)
+        results.obs[keys.majority] = pd.Categorical.from_codes(votes, categories)
+        results.obs[keys.majority_share] = shares
+    results.obsm[keys.prob] = prob
+    if found.masks is not None:
+        results.obsm[keys.masks] = found.masks
+    if len(found.embedding):
+        results.obsm[keys.embedding] = found.embedding
+    results.uns = {
+        "classes": model.classes.astype(str),
+        "features": model.genes.astype(str),
+        "feature_var_names": match.query_names,
+        "params": storable(params),
+        "versions": package_versions(),
+        "gene_match": match.report(model.gene_weights),
+    }
+    return results
+
+
+def _probabilities(found: Inferred, allowed: np.ndarray | None) -> np.ndarray:
+    """Softmax; a cell without counts says nothing, so its probabilities are equal."""
+    logits = np.where(found.empty[:, None], np.float32(0), found.logits)
+    return softmax(logits, allowed)
+
+
+def _categories(classes: np.ndarray, rejects: bool) -> list[str]:
+    return [*classes, UNKNOWN] if rejects else list(classes)

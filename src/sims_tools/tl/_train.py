@@ -1,0 +1,245 @@
+"""Training on the user's labelled cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from sims_tools._docs import docs
+from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
+from sims_tools._validate import check_choice, check_fraction, check_obs_key
+from sims_tools.data._moments import gene_moments, most_variable
+from sims_tools.data._reference import SHADOW_LABELS, SHADOW_TOTALS, read_reference, report_classes
+from sims_tools.data._split import grouped_split, split_column, stratified_split
+from sims_tools.models import SIMS, ClassifierModel
+from sims_tools.models._settings import SETTING_NAMES, change_settings
+from sims_tools.models._storage import best_metrics, package_versions
+from sims_tools.tl._write import storable, write_training
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from lightning.pytorch.callbacks import Callback
+    from lightning.pytorch.loggers import Logger
+
+    from sims_tools.data._reference import Reference
+
+Model = TypeVar("Model", bound=ClassifierModel)
+
+
+@docs.dedent
+def sims_train(
+    adata: AnnData,
+    labels_key: str,
+    *,
+    layer: str | None = None,
+    preset: str = "default",
+    unlabeled_category: str = UNKNOWN,
+    input_kind: str = "auto",
+    n_top_genes: int | str | None = "preset",
+    validation_size: float = 0.1,
+    split_by: str | None = None,
+    max_epochs: int | None = None,
+    accelerator: str = "auto",
+    devices: int | str | list[int] = "auto",
+    strategy: Any = "auto",
+    precision: str | int = "32-true",
+    logger: Logger | Sequence[Logger] | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress_bar: bool = True,
+    random_state: int | None = 0,
+    key_added: str = DEFAULT_KEY,
+    **params: Any,
+) -> SIMS:
+    """Train SIMS, a TabNet with sparse masks over genes, on labelled cells :cite:p:`lehrer2022sims,arik2021tabnet`.
+
+    Give it raw counts: the transform to log1p CP10K is part of the model. Epochs are judged on held-out cells.
+
+    Parameters
+    ----------
+    adata
+        Labelled cells (n_obs, n_vars): array or sparse, in memory, backed, a view or dask. Only the keys under
+        Returns are written.
+    labels_key
+        Column of `.obs` with the labels, of any type. Cells whose label is NaN or `unlabeled_category` are left out.
+    %(layer)s
+    preset
+        "default" (ours), "sims" (the thesis) or "sctab" (the recipe of scTab).
+    unlabeled_category
+        Label that means "no label".
+    %(input_kind)s
+    n_top_genes
+        Train on so many of the genes that vary most over the training cells; None takes all genes, "preset" what the
+        preset says.
+    validation_size
+        Share of each class held out to judge epochs by; 0 trains on all cells.
+    split_by
+        Column of `.obs` (donor, batch) whose groups are held out whole, until they make up `validation_size`.
+    %(training)s
+    %(random_state)s
+    key_added
+        Name for what is written.
+    **params
+        Overrule the preset: parameters of :class:`~sims_tools.nn.TabNet` (`n_d`, `n_a`, `n_steps`, `gamma`, `n_shared`,
+        `n_independent`, `selector`, `virtual_batch_size`, `momentum`, `sparsity`, ...), training settings
+        (:class:`~sims_tools.models.TrainingSettings`: `batch_size`, `learning_rate`, `patience`, ...), `scale_genes` or
+        `gene_dropout`.
+
+    Returns
+    -------
+    The trained model. If training is interrupted (Ctrl-C) after an epoch or more, the model so far is returned and
+    `adata` stays as it was. Otherwise these are written:
+
+    `adata.obs[f"{key_added}_split"]` : :class:`pandas.Series` (dtype `category`)
+        "train", "validation" or "unlabeled".
+    `adata.uns[key_added]` : :class:`dict`
+        `classes`, `features` (the genes the model uses), `params`, `versions`, `metrics` (of the epoch whose weights
+        were kept) and `history` (one float array per tracked quantity, one value per epoch).
+
+    Raises
+    ------
+    KeyError
+        A column or layer does not exist.
+    ValueError
+        Fewer than two classes; no cells or genes; repeated gene names; NaN, infinite, negative or scaled values; a
+        parameter out of range.
+    TypeError
+        A name in `params` is unknown.
+
+    Examples
+    --------
+    >>> import scanpy as sc, sims_tools as sims
+    >>> ref = sims.data.planted_cells()
+    >>> model = sims.tl.sims_train(ref, "cell_type", max_epochs=5, progress_bar=False)
+    """
+    return _train(
+        SIMS,
+        adata,
+        labels_key,
+        preset=preset,
+        reading={"layer": layer, "unlabeled_category": unlabeled_category, "input_kind": input_kind},
+        n_top_genes=n_top_genes,
+        validation_size=validation_size,
+        split_by=split_by,
+        random_state=random_state,
+        key_added=key_added,
+        params=params,
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        devices=devices,
+        strategy=strategy,
+        precision=precision,
+        logger=logger,
+        callbacks=callbacks,
+        progress_bar=progress_bar,
+    )
+
+
+def _train(
+    model_class: type[Model],
+    adata: AnnData,
+    labels_key: str,
+    *,
+    preset: str,
+    reading: dict[str, Any],
+    n_top_genes: int | str | None,
+    validation_size: float,
+    split_by: str | None,
+    random_state: int | None,
+    key_added: str,
+    params: dict[str, Any],
+    **run: Any,
+) -> Model:
+    """Train any architecture: read, split, choose genes, fit, write."""
+    check_choice("preset", preset, model_class.presets)
+    check_fraction("validation_size", validation_size)
+    settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
+    building = {name: value for name, value in params.items() if name not in SETTING_NAMES}
+    change_settings(model_class.presets[preset].training, max_epochs=run["max_epochs"], **settings)
+
+    reference = read_reference(adata, labels_key, **reading)
+    report_classes(reference.labels, labels_key)
+    split = _split(adata, reference.labels.codes, validation_size, split_by, random_state)
+    n_top = model_class.presets[preset].n_top_genes if n_top_genes == "preset" else n_top_genes
+    reference = _most_variable_genes(reference, split[0], n_top)
+
+    with _shadow_model(model_class, reference, reading["unlabeled_category"], labels_key) as build:
+        model = build(preset=preset, random_state=random_state, **building)
+        model.train(split=split, **settings, **run)
+    if not model.was_interrupted_:
+        record = _record(model, labels_key, reading, n_top, split_by, validation_size)
+        write_training(adata, Keys(key_added), record, split_column(adata.n_obs, *split))
+    return model
+
+
+def _split(
+    adata: AnnData, codes: np.ndarray, share: float, split_by: str | None, random_state: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if split_by is None or share == 0:
+        return stratified_split(codes, share, random_state)
+    check_obs_key(adata, split_by, "split_by")
+    return grouped_split(codes, adata.obs[split_by], share, random_state)
+
+
+def _most_variable_genes(reference: Reference, train: np.ndarray, n_top: int | str | None) -> Reference:
+    if n_top is None:
+        return reference
+    if isinstance(n_top, bool) or not isinstance(n_top, int | np.integer) or n_top < 1:
+        raise ValueError(f"`n_top_genes={n_top!r}` must be a positive whole number, None (all genes) or 'preset'.")
+    if n_top >= len(reference.var_names):
+        return reference
+    _, variance = gene_moments(reference.linear_blocks(train), len(reference.var_names))
+    return reference.take_genes(most_variable(variance, int(n_top)))
+
+
+@contextmanager
+def _shadow_model(
+    model_class: type[Model], reference: Reference, unlabeled_category: str, labels_key: str
+) -> Iterator[Callable[..., Model]]:
+    """Build a model on a shadow of the user's object; the model lets go of the cells at the end."""
+    shadow = reference.shadow(unlabeled_category)
+    model_class.setup_anndata(
+        shadow, SHADOW_LABELS, unlabeled_category=unlabeled_category, total_counts_key=SHADOW_TOTALS
+    )
+    built: list[Model] = []
+
+    def build(**params: Any) -> Model:
+        built.append(model_class(shadow, **params))
+        return built[0]
+
+    try:
+        yield build
+    finally:
+        model_class.forget_cells(shadow)
+        for model in built:
+            model.release_cells(labels_key)
+
+
+def _record(
+    model: ClassifierModel,
+    labels_key: str,
+    reading: dict[str, Any],
+    n_top: int | str | None,
+    split_by: str | None,
+    validation_size: float,
+) -> dict[str, Any]:
+    params = {
+        "labels_key": labels_key,
+        **reading,
+        "n_top_genes": n_top,
+        "split_by": split_by,
+        "validation_size": validation_size,
+        "model": model.name,
+        **model.params_,
+        "training": model.training_,
+    }
+    return {
+        "classes": model.classes.astype(str),
+        "features": model.genes.astype(str),
+        "params": storable(params),
+        "versions": package_versions(),
+        "metrics": best_metrics(model),
+        "history": model.history_by_epoch,
+    }
