@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "sphinx_autodoc_typehints",
     "sphinx_copybutton",
     "sphinxcontrib.bibtex",
     # these change what napoleon and autodoc make, so they come last
@@ -31,6 +32,7 @@ exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 default_role = "literal"
 bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "plain"
 bibtex_reference_style = "author_year"
 
 # Notebooks are committed with their outputs.
@@ -43,7 +45,6 @@ myst_heading_anchors = 3
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # left to sphinx_autodoc_typehints, which elegant_typehints loads
 napoleon_google_docstring = False
 napoleon_numpy_docstring = True
 napoleon_use_param = True
@@ -53,17 +54,17 @@ always_use_bars_union = True
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-# Links into other packages need their inventories from the internet. They are fetched where that is wished or the site is
-# published; everywhere else the site builds without them and without a warning.
+# Links into other packages need their inventories from the internet. They are fetched where the site is published, or
+# where that is asked for; elsewhere it builds without them and without a warning.
 if os.environ.get("READTHEDOCS") or os.environ.get("SIMS_DOCS_INTERSPHINX"):
     intersphinx_mapping = {
-        "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+        "anndata": ("https://anndata.scverse.org/en/stable/", None),
+        "lightning": ("https://lightning.ai/docs/pytorch/stable/", None),
         "matplotlib": ("https://matplotlib.org/stable/", None),
-        "mudata": ("https://mudata.readthedocs.io/stable/", None),
         "numpy": ("https://numpy.org/doc/stable/", None),
         "pandas": ("https://pandas.pydata.org/pandas-docs/stable/", None),
         "python": ("https://docs.python.org/3", None),
-        "scanpy": ("https://scanpy.readthedocs.io/en/stable/", None),
+        "scanpy": ("https://scanpy.scverse.org/en/stable/", None),
         "scipy": ("https://docs.scipy.org/doc/scipy/", None),
         "scvi": ("https://docs.scvi-tools.org/en/stable/", None),
         "torch": ("https://docs.pytorch.org/docs/stable/", None),

@@ -7,18 +7,18 @@ LEFT, RIGHT = 1.75, 7.75
 TRAIN = [
     ("yours", "reference", "raw counts, a column of labels"),
     ("data", "data/_reference", "a shadow: shares your counts, has\nclean labels; your object is let be"),
-    ("data", "data/_split", "training and validation cells,\nstratified by label"),
+    ("data", "data/_split, _moments", "training and validation cells;\ngenes that vary most"),
     ("models", "models/_inputs", "minibatch of counts to log1p(CP10K)"),
     ("nn", "nn", "network: logits, masks, penalty"),
-    ("models", "models/_plan", "loss, metrics, early stopping,\nbest weights put back"),
-    ("confidence", "confidence", "calibration, fitted on\nthe validation cells"),
+    ("models", "models/_plan", "loss, metrics, early stopping,\nbest or averaged weights"),
+    ("models", "models/_persist", "written whole or not at all,\nwith digests"),
 ]
 ANNOTATE = [
     ("yours", "query", "array, sparse, view, backed, dask"),
     ("data", "data/_blocks", "rows in blocks, wherever they are"),
     ("data", "data/_align", "genes of the query to genes of\nthe model, by name, with a report"),
-    ("models", "models/_inputs, nn", "the same transform, the same\nnetwork: probabilities and masks"),
-    ("confidence", "confidence", "calibrated, low ones rejected"),
+    ("models", "models/_inputs, nn", "the same transform, the same\nnetwork: logits and masks"),
+    ("confidence", "confidence", "logits to probabilities and labels,\nuncertain cells Unknown"),
     ("tl", "tl/_write", "the only code that writes\ninto your object"),
     ("yours", "query, annotated", ".obs   .obsm   .uns"),
 ]

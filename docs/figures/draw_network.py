@@ -11,7 +11,8 @@ box(axes, 1.0, ATTEND, 1.5, 0.62, "nn", "first look", "feature transformer 0")
 arrow(axes, (1.0, MASK + 0.31), (1.0, ATTEND - 0.31))
 for x, name in STEPS:
     before = "0" if name == "1" else "s-1"
-    box(axes, x, ATTEND, 1.9, 0.62, "nn", f"attention {name}", f"scores genes from $a_{{{before}}}$,\ntimes prior $P_{{{name}}}$")
+    scoring = f"scores genes from $a_{{{before}}}$,\ntimes prior $P_{{{name}}}$"
+    box(axes, x, ATTEND, 1.9, 0.62, "nn", f"attention {name}", scoring)
     box(axes, x, MASK, 1.9, 0.62, "data", f"mask $M_{{{name}}}$", "weights of genes, sum 1")
     box(axes, x, LOOK, 1.9, 0.62, "nn", f"feature transformer {name}", f"sees $M_{{{name}}} \\cdot x$ and no more")
     box(axes, x, OUT, 1.9, 0.62, "models", f"contribution $d_{{{name}}}$", f"of size $\\eta_{{{name}}}$")

@@ -1,7 +1,7 @@
 """What a cell is, how sure we are, and which genes decided.
 
-The public rooms (:mod:`tl`, :mod:`pl`, :mod:`pp`, :mod:`get`, :mod:`data`, :mod:`models`) load when they are first used, so that
-importing the package costs nothing and says nothing.
+The public rooms (`tl`, `pl`, `pp`, `get`, `data`, `models`, `nn`) load when they are first used, so that importing the
+package costs nothing and says nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import version
 from types import ModuleType
 
-__all__ = ["__version__", "data", "get", "models", "pl", "pp", "tl"]
+__all__ = ["__version__", "data", "get", "models", "nn", "pl", "pp", "tl"]
 
 __version__ = version("sims-tools")
 

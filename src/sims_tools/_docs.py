@@ -21,15 +21,17 @@ random_state
     "progress_bar": """\
 progress_bar
     Show a progress bar.""",
-    "hardware": """\
-accelerator, devices
-    Hardware to compute on, as :class:`lightning.pytorch.Trainer` takes it; "auto" takes a GPU where there is one.""",
     "training": """\
 max_epochs
     Passes over the training cells, at most; None takes the preset's.
-accelerator, devices, strategy, precision
-    As :class:`lightning.pytorch.Trainer` takes them: "auto" uses a GPU where there is one; `precision="bf16-mixed"` or
-    "16-mixed" computes in half precision, the mask selector always in float32.
+accelerator
+    Hardware, as :class:`lightning.pytorch.Trainer` takes it; "auto" uses a GPU where there is one.
+devices
+    Which or how many of them, as Lightning takes it.
+strategy
+    How several devices share the work ("ddp"), as Lightning takes it.
+precision
+    "bf16-mixed" or "16-mixed" computes in half precision on a GPU, the mask selector always in float32.
 logger
     Lightning logger or loggers (W&B, TensorBoard, CSV) to feed beside the history.
 callbacks

@@ -28,7 +28,9 @@ def check_obs_key(adata: AnnData, key: str, argument: str) -> None:
     if key not in adata.obs.columns:
         close = get_close_matches(str(key), [str(column) for column in adata.obs.columns], n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise KeyError(f"`{argument}={key!r}` is not a column of `adata.obs`; it has {listing(adata.obs.columns)}.{hint}")
+        raise KeyError(
+            f"`{argument}={key!r}` is not a column of `adata.obs`; it has {listing(adata.obs.columns)}.{hint}"
+        )
 
 
 def check_obsm_key(adata: AnnData, key: str, remedy: str) -> None:

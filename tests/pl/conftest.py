@@ -1,4 +1,4 @@
-"""Annotated cells as `tl.annotate` leaves them: each class looks at its own markers, and every class at a few common genes."""
+"""Annotated cells as `tl.annotate` leaves them: each class looks at its own markers and at a few common genes."""
 
 from __future__ import annotations
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NamedTuple
 
 import numpy as np
+
+from sims_tools._validate import listing
+
+_LARGEST = 1e30
+"""Logits are cut off here: those that overflowed to infinity in half precision still give probabilities."""
 
 
 def softmax(logits: np.ndarray, allowed: np.ndarray | None = None) -> np.ndarray:
@@ -21,29 +28,43 @@ def softmax(logits: np.ndarray, allowed: np.ndarray | None = None) -> np.ndarray
     -------
     (n, C) float32, rows sum to 1.
     """
-    values = np.asarray(logits, dtype=np.float64)
+    values = np.clip(np.asarray(logits, dtype=np.float64), -_LARGEST, _LARGEST)
     if allowed is not None:
-        values = np.where(allowed, values, -np.inf)
-    if values.shape[0] == 0:
-        return values.astype(np.float32)
-    values = np.exp(values - values.max(1, keepdims=True))
-    return (values / values.sum(1, keepdims=True)).astype(np.float32)
+        values[:, ~np.asarray(allowed, dtype=bool)] = -np.inf
+    values -= values.max(1, keepdims=True, initial=-_LARGEST)
+    np.exp(values, out=values)
+    values /= values.sum(1, keepdims=True)
+    return values.astype(np.float32)
 
 
 def restrict(classes: np.ndarray, wanted: object) -> np.ndarray:
     """(C,) bool: which of the model's classes are wanted.
 
+    Parameters
+    ----------
+    classes
+        (C,) names.
+    wanted
+        Some of them; a single name stands for itself.
+
     Raises
     ------
+    TypeError
+        `wanted` is not a list of names.
     ValueError
         `wanted` is empty or names a class that the model does not know.
     """
-    names = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]  # type: ignore[attr-defined]
-    unknown = sorted(set(names) - set(map(str, classes)))
+    if not isinstance(wanted, str | Iterable):
+        raise TypeError(f"`classes={wanted!r}` is of type {type(wanted).__name__}; expected a list of class names.")
+    names = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
+    known = [str(name) for name in classes]
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
     if unknown or not names:
-        found = f"{unknown} are not classes of the model" if unknown else "no class is named"
-        raise ValueError(f"`classes`: {found}; it knows {[str(name) for name in classes]}.")
-    return np.isin(np.asarray(classes, dtype=str), names)
+        found = f"{listing(unknown)} not among the model's classes" if unknown else "no class is named"
+        close = get_close_matches(unknown[0], known, n=1) if unknown else []
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"`classes`: {found}; it knows {listing(known, 40)}.{hint}")
+    return np.isin(np.asarray(known), names)
 
 
 class Calls(NamedTuple):
@@ -74,7 +95,7 @@ def call_labels(prob: np.ndarray, *, uncalled: np.ndarray, min_confidence: float
         Smallest probability that is called.
     """
     codes, confidence = prob.argmax(1), prob.max(1, initial=0.0)
-    weak = uncalled if min_confidence is None else uncalled | (confidence < min_confidence)
+    weak = uncalled if min_confidence is None else uncalled | (confidence < float(min_confidence))
     return Calls(np.where(weak, prob.shape[1], codes), confidence.astype(np.float32))
 
 

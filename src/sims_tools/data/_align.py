@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class GeneMatch:
     query_names: np.ndarray
     n_query: int
 
-    @property
+    @cached_property
     def found(self) -> np.ndarray:
         """(n_model_genes,) bool: the query has the gene."""
         return self.columns >= 0
@@ -54,12 +55,12 @@ class GeneMatch:
             return block
         return block @ self._selection
 
-    @property
+    @cached_property
     def _is_identity(self) -> bool:
         n = len(self.columns)
         return n == self.n_query and bool((self.columns == np.arange(n)).all())
 
-    @property
+    @cached_property
     def _selection(self) -> sparse.csr_matrix:
         to = np.flatnonzero(self.found)
         ones = np.ones(len(to), dtype=np.float32)
@@ -106,15 +107,19 @@ def match_genes(query: pd.Index, model_genes: np.ndarray) -> GeneMatch:
     columns = query.get_indexer(pd.Index(model_genes))
     missing = np.flatnonzero(columns < 0)
     if missing.size:
-        bare = strip_version(query)
-        bare_first = bare.where(~bare.duplicated(keep=False), None)
-        free = bare_first.where(~np.isin(np.arange(len(query)), columns), None)
-        unique = free.dropna()
-        position = np.flatnonzero(free.notna())
-        hit = unique.get_indexer(strip_version(pd.Index(model_genes[missing])))
-        columns[missing[hit >= 0]] = position[hit[hit >= 0]]
-    names = np.where(columns >= 0, np.asarray(query, dtype=object)[columns], "").astype(str)
-    return GeneMatch(columns, np.asarray(model_genes).astype(str), names, len(query))
+        _match_without_version(query, model_genes, columns, missing)
+    names = np.full(len(columns), "", dtype=object)
+    names[columns >= 0] = np.asarray(query, dtype=object)[columns[columns >= 0]]
+    return GeneMatch(columns, np.asarray(model_genes).astype(str), names.astype(str), len(query))
+
+
+def _match_without_version(query: pd.Index, model_genes: np.ndarray, columns: np.ndarray, missing: np.ndarray) -> None:
+    """Fill `columns` where an id without its version names one free query column and one missing gene only."""
+    theirs, ours = strip_version(query), strip_version(pd.Index(model_genes[missing]))
+    free = np.flatnonzero(~theirs.duplicated(keep=False) & ~np.isin(np.arange(len(query)), columns))
+    hit = theirs[free].get_indexer(ours)
+    hit[ours.duplicated(keep=False)] = -1
+    columns[missing[hit >= 0]] = free[hit[hit >= 0]]
 
 
 def check_unique(names: pd.Index) -> None:
@@ -162,25 +167,34 @@ def check_coverage(match: GeneMatch, weights: np.ndarray, adata: AnnData) -> Non
 
 
 def _mismatch(match: GeneMatch, adata: AnnData) -> str:
+    if adata.n_vars == 0:
+        return f"`adata` is empty: it has {adata.n_obs} cells and 0 genes."
     theirs, ours = gene_id_kind(adata.var_names), gene_id_kind(pd.Index(match.model_genes))
     told = f"The model's names look like {_NAMES[ours]} ({listing(match.model_genes, 3)}), "
     told += f"the query's like {_NAMES[theirs]} ({listing(adata.var_names, 3)})."
     if column := _better_column(match.model_genes, adata.var):
         return f"{told} `adata.var[{column!r}]` holds matching names: use them as `adata.var_names`."
-    lower = {str(name).lower() for name in match.model_genes}
-    if ours == theirs and sum(str(name).lower() in lower for name in adata.var_names) > len(lower) / 2:
+    if ours != theirs:
+        return f"{told} Give the query the same kind of names as the model."
+    lower = {name.lower() for name in match.model_genes.tolist()}
+    if _agree(pd.Index([str(name).lower() for name in adata.var_names]), lower):
         return f"{told} They agree but for upper and lower case: is the query from another species?"
-    return f"{told} Give the query the same kind of names as the model."
+    return f"{told} Is the query from another species, or were most of its genes taken out?"
 
 
 def _better_column(model_genes: np.ndarray, var: pd.DataFrame) -> str | None:
     known = set(strip_version(pd.Index(model_genes)))
-    for column in var.columns:
-        if var[column].dtype.kind in "OTU" or isinstance(var[column].dtype, pd.CategoricalDtype | pd.StringDtype):
-            names = strip_version(pd.Index(var[column].astype(str)))
-            if names.isin(known).sum() > len(known) / 2:
+    for position, column in enumerate(var.columns):
+        values = var.iloc[:, position]
+        if values.dtype.kind in "OTU" or isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype):
+            if _agree(strip_version(pd.Index(values.astype(str))), known):
                 return str(column)
     return None
+
+
+def _agree(names: pd.Index, known: set[str]) -> bool:
+    """Whether most of the names that could be known are."""
+    return int(names.isin(known).sum()) > min(len(known), len(names)) / 2
 
 
 _NAMES = {"ensembl": "Ensembl ids", "symbol": "symbols", "mixed": "a mix of Ensembl ids and symbols"}

@@ -1,18 +1,16 @@
-"""One row iterator over every kind of storage: array, CSR, CSC, view, backed, dask."""
+"""One row iterator over every kind of storage: array, CSR, CSC, view, backed, zarr, dask."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from ._matrix import as_csr, get_matrix, is_column_major
+from sims_tools._validate import check_positive
 
-_COLUMN_MAJOR_READS = 16
-"""A CSC matrix is scanned whole at every read, so it is read in few large pieces."""
+from ._rows import StoredRows
 
 
 def iter_blocks(adata: AnnData, layer: str | None = None, size: int = 1024) -> Iterator[tuple[int, sparse.csr_matrix]]:
@@ -29,28 +27,24 @@ def iter_blocks(adata: AnnData, layer: str | None = None, size: int = 1024) -> I
 
     Yields
     ------
-    Index of the first row, and the rows as a float32 `csr_matrix` (at most `size`, n_vars).
+    Index of the first row, and the rows as a float32 `csr_matrix` (at most `size`, n_vars). No more than `size` rows
+    are in memory at a time, but for CSC (a sixteenth of the rows) and dask (a chunk).
     """
-    matrix = None if adata.is_view else get_matrix(adata, layer)
-    column_major = is_column_major(matrix)
-    step = max(size, -(-adata.n_obs // _COLUMN_MAJOR_READS)) if column_major else size
-    for start in range(0, adata.n_obs, step):
-        piece = as_csr(_read(adata, matrix, layer, slice(start, min(start + step, adata.n_obs))))
+    check_positive("size", size)
+    rows = StoredRows(adata, layer)
+    for run in rows.pieces(size):
+        piece = rows.read(run)
         for offset in range(0, piece.shape[0], size):
-            yield start + offset, piece if step == size else piece[offset : offset + size]
-
-
-def _read(adata: AnnData, matrix: Any, layer: str | None, rows: slice) -> Any:
-    # a view's matrix is a fresh copy of all its rows at each access: take a view of the view instead
-    return get_matrix(adata[rows], layer) if matrix is None else matrix[rows]
+            yield run.start + offset, piece if piece.shape[0] <= size else piece[offset : offset + size]
 
 
 def sample_rows(adata: AnnData, layer: str | None = None, n_rows: int = 1024, pieces: int = 8) -> sparse.csr_matrix:
     """Some rows spread evenly over the object, in a few contiguous reads."""
-    matrix = None if adata.is_view else get_matrix(adata, layer)
-    if adata.n_obs <= n_rows or is_column_major(matrix):
-        return as_csr(_read(adata, matrix, layer, slice(0, n_rows)))
-    length = n_rows // pieces
-    starts = np.linspace(0, adata.n_obs - length, pieces).astype(int)
-    blocks = [as_csr(_read(adata, matrix, layer, slice(start, start + length))) for start in starts]
-    return sparse.vstack(blocks, format="csr")
+    rows = StoredRows(adata, layer)
+    if rows.n_rows <= n_rows:
+        return rows.read(slice(0, rows.n_rows))
+    length = max(n_rows // pieces, 1)
+    starts = np.linspace(0, rows.n_rows - length, pieces).astype(int)
+    if rows.column_major:  # one scan for all
+        return rows.read((starts[:, None] + np.arange(length)).ravel())
+    return sparse.vstack([rows.read(slice(start, start + length)) for start in starts.tolist()], format="csr")

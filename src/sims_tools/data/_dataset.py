@@ -11,7 +11,7 @@ from scipy import sparse
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from ._kind import InputKind
-from ._matrix import as_csr
+from ._rows import take_rows
 
 X, LABELS, TOTALS = "X", "labels", "total_counts"
 """Keys of a minibatch; the first two are scvi-tools' own."""
@@ -25,7 +25,7 @@ class CellDataset(Dataset):
     Parameters
     ----------
     matrix
-        (n_obs, n_genes) stored values, CSR or array.
+        (n_obs, n_genes) stored values: array, sparse, backed or dask. CSR is quickest; CSC is turned into it.
     labels
         (n_obs,) class codes.
     kind
@@ -39,7 +39,8 @@ class CellDataset(Dataset):
     def __init__(
         self, matrix: Any, labels: np.ndarray, kind: InputKind, totals: np.ndarray | None, cells: np.ndarray
     ) -> None:
-        self.matrix, self.labels, self.kind, self.totals, self.cells = matrix, labels, kind, totals, cells
+        self.matrix = matrix.tocsr() if sparse.issparse(matrix) else matrix
+        self.labels, self.kind, self.totals, self.cells = labels, kind, totals, cells
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -50,7 +51,7 @@ class CellDataset(Dataset):
 
     def linear_rows(self, rows: np.ndarray) -> tuple[sparse.csr_matrix, np.ndarray]:
         """Linear values (n, n_genes) and totals (n,) of some rows of the matrix."""
-        linear, totals = self.kind.to_linear(as_csr(self.matrix[rows]))
+        linear, totals = self.kind.to_linear(take_rows(self.matrix, rows))
         return linear, totals if self.totals is None else self.totals[rows]
 
     def linear_blocks(self, rows: np.ndarray, size: int = 4096) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:

@@ -26,7 +26,16 @@ _LARGEST_LOG = 30.0
 _CONSTANT = 0.01
 """Largest coefficient of variation of totals that are meant to be equal."""
 
-_REMEDY = "Raw counts are expected. If they are in a layer, name it with `layer=`; if they are in `adata.raw`, pass `adata.raw.to_adata()`."
+_ROUNDING = 1e-3
+"""How far from a whole number a count may be (recovered from logs, say)."""
+
+_MILLION, _SURELY_NOT_CP10K = 1e6, 2e4
+"""Where genes were dropped after normalising: the other usual total, and the remainder from which on it is that one."""
+
+_REMEDY = (
+    "Raw counts are expected. If they are in a layer, name it with `layer=`; "
+    "if they are in `adata.raw`, pass `adata.raw.to_adata()`."
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,14 @@ class InputKind:
         "invalid" (NaN or infinite).
     total
         The common total of every cell on the linear scale, where there is one.
+    assumed_total
+        Of log1p values whose totals vary (a subset of the genes was kept after normalising): the total that each
+        cell is taken to have had, 10,000 or, where less would not hold the genes that are left, a million.
     """
 
     scale: Scale
     total: float | None = None
+    assumed_total: float = TARGET_SUM
 
     def to_linear(self, block: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
         """Bring rows to a linear scale.
@@ -56,20 +69,20 @@ class InputKind:
 
         Returns
         -------
-        The (n, p) linear values, and the totals (n,) that they are shares of. For log1p values whose
-        totals vary (a subset of the genes was kept after normalising) the total is taken to be 10,000.
+        The (n, p) linear values, and the totals (n,) that they are shares of.
 
         Raises
         ------
         ValueError
-            Values are negative, NaN or infinite.
+            Values are negative, NaN or infinite, or too large for the logarithms they are taken for.
         """
         check_values(block)
         if self.scale != "log1p":
             return block, row_sums(block)
+        check_logs(block)
         linear = with_data(block, np.expm1(block.data))
         totals = row_sums(linear)
-        return linear, totals if self.total is not None else np.where(totals > 0, TARGET_SUM, 0.0)
+        return linear, totals if self.total is not None else np.where(totals > 0, self.assumed_total, 0.0)
 
 
 def check_values(block: sparse.csr_matrix) -> None:
@@ -87,27 +100,69 @@ def check_values(block: sparse.csr_matrix) -> None:
         )
 
 
+def check_logs(block: sparse.csr_matrix) -> None:
+    """Raise ValueError where values cannot be logarithms of expression."""
+    largest = float(block.data.max(initial=0.0))
+    if largest > _LARGEST_LOG:
+        raise ValueError(
+            f"The matrix holds values up to {largest:.4g}, too large for log1p of expression. If they are counts or "
+            'otherwise not logarithms, pass `input_kind="counts"`.'
+        )
+
+
 def classify(sample: sparse.csr_matrix) -> InputKind:
     """Tell the kind of values from some rows."""
     data = sample.data
-    if data.size and not np.isfinite(data).all():
+    if not np.isfinite(data).all():
         return InputKind("invalid")
-    if data.size and data.min() < 0:
+    if data.min(initial=0.0) < 0:
         return InputKind("scaled")
-    if np.array_equal(data, np.rint(data)):
+    if _are_whole(data):
         return InputKind("counts")
-    largest = float(data.max())
-    if largest > _LARGEST_LOG or _common_total(row_sums(sample)) is not None:
+    if data.max() > _LARGEST_LOG:
         return InputKind("linear")
-    linear = with_data(sample, np.expm1(data))
-    return InputKind("log1p", _common_total(row_sums(linear)))
+    unlogged = with_data(sample, np.expm1(data))
+    return _logged(unlogged) if _looks_logged(sample, unlogged) else InputKind("linear")
 
 
-def _common_total(totals: np.ndarray) -> float | None:
+def _logged(unlogged: sparse.csr_matrix) -> InputKind:
+    """The kind of log1p values, from what they are on the linear scale."""
+    totals = row_sums(unlogged)
     totals = totals[totals > 0]
-    if totals.size < 2 or totals.std() > _CONSTANT * totals.mean():
-        return None
-    return float(totals.mean())
+    if _variation(totals) <= _CONSTANT:
+        return InputKind("log1p", total=float(totals.mean()))
+    beyond = totals.size > 0 and float(np.median(totals)) > _SURELY_NOT_CP10K
+    return InputKind("log1p", assumed_total=_MILLION if beyond else TARGET_SUM)
+
+
+def _are_whole(data: np.ndarray) -> bool:
+    whole = np.rint(data)
+    return bool((np.isclose(data, whole, rtol=1e-6, atol=_ROUNDING) & ((whole > 0) | (data == 0))).all())
+
+
+def _looks_logged(sample: sparse.csr_matrix, unlogged: sparse.csr_matrix) -> bool:
+    """Whether cells have equal totals as logarithms or as they are; failing that, whole ratios betray counts."""
+    as_is, without_log = _variation(row_sums(sample)), _variation(row_sums(unlogged))
+    if (as_is <= _CONSTANT) != (without_log <= _CONSTANT):
+        return without_log < as_is
+    whole = _share_of_multiples(sample)
+    return whole < 0.9 or whole <= _share_of_multiples(unlogged)
+
+
+def _variation(totals: np.ndarray) -> float:
+    """Coefficient of variation of the totals of the cells that are not empty; infinite for fewer than two."""
+    totals = totals[totals > 0]
+    return float(totals.std() / totals.mean()) if totals.size > 1 else np.inf
+
+
+def _share_of_multiples(values: sparse.csr_matrix) -> float:
+    """Of the values above the least of their cell: the share that are whole multiples of it, as scaled counts are."""
+    filled = np.flatnonzero(np.diff(values.indptr))
+    smallest = np.minimum.reduceat(values.data, values.indptr[:-1][filled])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = values.data / np.repeat(smallest, np.diff(values.indptr)[filled])
+    ratios = ratios[np.isfinite(ratios) & (ratios > 1.5)]
+    return float((np.abs(ratios - np.rint(ratios)) < 0.05).mean()) if ratios.size else 0.0
 
 
 def resolve_kind(adata: AnnData, layer: str | None, input_kind: str = "auto") -> InputKind:
@@ -125,9 +180,13 @@ def resolve_kind(adata: AnnData, layer: str | None, input_kind: str = "auto") ->
     if input_kind == "counts" and kind.scale == "log1p":
         kind = InputKind("linear")
     elif input_kind == "log1p" and kind.scale != "log1p":
-        kind = InputKind("log1p", _common_total(row_sums(with_data(sample, np.expm1(sample.data)))))
+        check_logs(sample)
+        kind = _logged(with_data(sample, np.expm1(sample.data)))
     if kind.scale == "log1p" and kind.total is None:
-        logger.info("Values look like log1p of normalised expression with varying totals: taken as log1p CP10K.")
+        logger.info(
+            "Values look like log1p of normalised expression with varying totals: taken as normalised to %.4g.",
+            kind.assumed_total,
+        )
     elif kind.scale == "log1p":
         logger.info("Values look like log1p of expression normalised to %.4g per cell: brought to CP10K.", kind.total)
     elif kind.scale == "linear":

@@ -46,7 +46,7 @@ class Labels:
 
 
 def encode_labels(column: pd.Series, unlabeled_category: str | None) -> Labels:
-    """Read labels of any dtype; NaN and `unlabeled_category` are unlabelled, unused categories vanish.
+    """Read labels of any dtype; NaN, "" and `unlabeled_category` are unlabelled, unused categories vanish.
 
     Parameters
     ----------
@@ -56,12 +56,18 @@ def encode_labels(column: pd.Series, unlabeled_category: str | None) -> Labels:
         Name that means "no label".
     """
     used = column.astype("category").cat.remove_unused_categories()
-    names = used.cat.categories.astype(str).to_numpy(dtype=object)
-    codes = used.cat.codes.to_numpy().astype(np.int64)
-    labels = Labels(codes, names)
-    if unlabeled_category is None:
-        return labels
-    return labels.without(np.flatnonzero(np.append(names, None)[codes] == str(unlabeled_category)))
+    categories = used.cat.categories
+    labels = Labels(used.cat.codes.to_numpy().astype(np.int64), categories.astype(str).to_numpy(dtype=object))
+    unlabelled = [code for code, value in enumerate(categories) if _means_unlabelled(value, unlabeled_category)]
+    return labels.without(np.flatnonzero(np.isin(labels.codes, unlabelled))) if unlabelled else labels
+
+
+def _means_unlabelled(value: object, unlabeled_category: str | None) -> bool:
+    """An empty name, or the name that means "no label", also where a column of whole numbers became float."""
+    text = str(value)
+    if isinstance(value, float | np.floating) and value.is_integer() and str(int(value)) == str(unlabeled_category):
+        return True
+    return not text.strip() or (unlabeled_category is not None and text == str(unlabeled_category))
 
 
 def check_classes(labels: Labels, labels_key: str) -> None:

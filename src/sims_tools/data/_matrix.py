@@ -1,4 +1,4 @@
-"""Rows of any stored matrix as float32 CSR, read-only."""
+"""Any stored matrix, and blocks of its rows as float32 CSR; read-only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scipy import sparse
 from sims_tools._validate import listing
 
 
-def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
-    """`adata.X` or `adata.layers[layer]` as it is stored: array, sparse, backed or dask.
+def check_matrix(adata: AnnData, layer: str | None = None) -> None:
+    """Raise where there is nothing to read; unlike :func:`get_matrix`, it never copies what a view shows.
 
     Raises
     ------
@@ -21,19 +21,42 @@ def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
     ValueError
         The object holds no matrix, no cells or no genes.
     """
-    if layer is not None and layer not in adata.layers:
-        raise KeyError(f"`layer={layer!r}` is not in `adata.layers`, which has {listing(adata.layers.keys())}.")
+    names = [name for name in adata.layers if name is not None]  # anndata >= 0.13 keeps X under None
+    if layer is not None and layer not in names:
+        raise KeyError(f"`layer={layer!r}` is not in `adata.layers`, which has {listing(names)}.")
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise ValueError(f"`adata` is empty: it has {adata.n_obs} cells and {adata.n_vars} genes.")
-    matrix = adata.X if layer is None else adata.layers[layer]
-    if matrix is None:
+    if layer is None and parent_of(adata).X is None:
         raise ValueError("`adata.X` is None; name the layer that holds the counts with `layer=`.")
-    return matrix
+
+
+def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
+    """`adata.X` or `adata.layers[layer]` as it is stored: array, sparse, backed or dask; of a view, a copy.
+
+    Raises
+    ------
+    KeyError
+        `layer` is not in `adata.layers`.
+    ValueError
+        The object holds no matrix, no cells or no genes.
+    """
+    check_matrix(adata, layer)
+    return adata.X if layer is None else adata.layers[layer]
+
+
+def parent_of(adata: AnnData) -> AnnData:
+    """The object that a view shows a part of (never a view itself); any other object as it is."""
+    return adata._adata_ref if adata.is_view else adata
 
 
 def is_in_memory(matrix: Any) -> bool:
     """Whether the rows can be taken without reading a file or running a graph."""
     return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
+
+
+def is_dask(matrix: Any) -> bool:
+    """Whether the matrix is a graph still to be run."""
+    return hasattr(matrix, "compute")
 
 
 def is_column_major(matrix: Any) -> bool:
@@ -42,14 +65,29 @@ def is_column_major(matrix: Any) -> bool:
 
 
 def as_csr(block: Any) -> sparse.csr_matrix:
-    """A block of rows as a float32 `csr_matrix`; shares memory with `block` where that is possible."""
-    if hasattr(block, "compute"):  # dask
+    """A block of rows as a float32 `csr_matrix` without repeated entries.
+
+    It shares memory with `block` where that is possible and never changes it.
+
+    Raises
+    ------
+    TypeError
+        The values are not real numbers.
+    """
+    if is_dask(block):
         block = block.compute()
     if not sparse.issparse(block):
         block = np.asarray(block)
-        if block.dtype == object or block.dtype.kind not in "biuf":
-            raise TypeError(f"The matrix holds values of type {block.dtype}; expected numbers (raw counts).")
-    return sparse.csr_matrix(block).astype(np.float32, copy=False)
+    dtype = block.dtype
+    if dtype.kind not in "biuf":
+        raise TypeError(f"The matrix holds values of type {dtype}; expected numbers (raw counts).")
+    if not dtype.isnative or (dtype.kind == "f" and dtype.itemsize < 4):  # which scipy does not know
+        block = block.astype(np.float32)
+    rows = sparse.csr_matrix(block).astype(np.float32, copy=False)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
 
 
 def row_sums(block: sparse.csr_matrix) -> np.ndarray:

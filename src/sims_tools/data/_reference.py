@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,11 @@ from ._align import check_unique
 from ._blocks import iter_blocks
 from ._kind import InputKind, resolve_kind
 from ._labels import Labels, check_classes, encode_labels
-from ._matrix import as_csr, get_matrix
+from ._matrix import as_csr, check_matrix, get_matrix
 
 SHADOW_LABELS, SHADOW_TOTALS = "labels", "total_counts"
+
+_MISSING_AS_TEXT = ("nan", "NaN", "None", "NA", "<NA>")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Reference:
 
     def take_genes(self, columns: np.ndarray) -> Reference:
         """The same cells with some of the genes; totals stay those of all genes."""
-        if len(columns) == len(self.var_names):
+        if np.array_equal(columns, np.arange(len(self.var_names))):
             return self
         return replace(self, matrix=self.matrix[:, columns], var_names=self.var_names[columns])
 
@@ -84,10 +87,13 @@ def read_reference(
     ValueError
         No cells or genes, repeated gene names, fewer than two classes, values that are not expression.
     """
-    get_matrix(adata, layer)
+    check_matrix(adata, layer)
     check_obs_key(adata, labels_key, "labels_key")
     check_unique(adata.var_names)
-    labels = encode_labels(adata.obs[labels_key], unlabeled_category)
+    column = adata.obs[labels_key]
+    if isinstance(column, pd.DataFrame):
+        raise ValueError(f"`adata.obs` has {column.shape[1]} columns named {labels_key!r}; rename or drop all but one.")
+    labels = encode_labels(column, unlabeled_category)
     check_classes(labels, labels_key)
     kind = resolve_kind(adata, layer, input_kind)
     matrix, totals = _linear_matrix(adata, layer, kind)
@@ -100,7 +106,7 @@ def read_reference(
 
 
 def _linear_matrix(adata: AnnData, layer: str | None, kind: InputKind) -> tuple[sparse.csr_matrix, np.ndarray]:
-    matrix = None if adata.is_view else get_matrix(adata, layer)
+    matrix: Any = None if adata.is_view else get_matrix(adata, layer)
     shared = sparse.issparse(matrix) and matrix.format == "csr" and kind.scale != "log1p"
     blocks, totals = [], []
     for _, block in iter_blocks(adata, layer):
@@ -118,6 +124,8 @@ def report_classes(labels: Labels, labels_key: str) -> None:
     n_unlabelled = int((labels.codes < 0).sum())
     if n_unlabelled:
         logger.info("%d of %d cells carry no label and are left out of the loss.", n_unlabelled, len(labels.codes))
+    for name in labels.classes[np.isin(labels.classes.astype(str), _MISSING_AS_TEXT)]:
+        logger.warning("Class %r looks like missing labels: if so, pass `unlabeled_category=%r`.", name, name)
     single = labels.classes[counts == 1]
     if single.size:
         logger.warning("Classes of one cell train but cannot be validated: %s.", ", ".join(map(str, single)))

@@ -39,7 +39,23 @@ def grouped_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hold out whole groups (donors, batches) until they make up the share.
 
-    Groups are drawn at random; one without which a class would have no training cell stays in training.
+    Groups are drawn at random, those of more than half of the cells last; one without which a class would have no
+    training cell stays in training.
+
+    Parameters
+    ----------
+    codes
+        (n,) class of each cell, -1 where unlabelled.
+    groups
+        (n,) group of each cell, of any type.
+    share
+        Wanted share of all labelled cells in validation.
+    random_state
+        Seed.
+
+    Returns
+    -------
+    Sorted indices of training and of validation cells; unlabelled cells are in neither.
 
     Raises
     ------
@@ -57,7 +73,7 @@ def grouped_split(
     if len(used) < 2:
         raise ValueError(f"`adata.obs[{groups.name!r}]` has one group only; holding groups out needs two or more.")
     held = _draw_groups(table, used, share, np.random.default_rng(random_state))
-    if not held:
+    if share > 0 and not held:
         raise ValueError(
             f"No group of `adata.obs[{groups.name!r}]` can be held out: each has a class that no other group has."
         )
@@ -68,7 +84,9 @@ def grouped_split(
 def _draw_groups(table: np.ndarray, used: np.ndarray, share: float, rng: np.random.Generator) -> list[int]:
     left, wanted = table.sum(0), share * table.sum()
     held: list[int] = []
-    for group in rng.permutation(used):
+    drawn = rng.permutation(used)
+    is_most = table[drawn].sum(1) > table.sum() / 2
+    for group in drawn[np.argsort(is_most, kind="stable")]:
         if table[held].sum() >= wanted:
             break
         if (left - table[group])[table[group] > 0].min() > 0:

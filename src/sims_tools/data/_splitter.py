@@ -43,7 +43,7 @@ class CellSplitter(DataSplitter):
         super().__init__(adata_manager)
         self.train_idx, self.val_idx, self.test_idx = train, validation, np.empty(0, dtype=np.int64)
         self.n_train, self.n_val = len(train), len(validation)
-        self._dataset, self._batch_size = dataset, batch_size
+        self._dataset, self.batch_size = dataset, batch_size
         self._distributed, self._seed = distributed, seed
 
     def setup(self, stage: str | None = None) -> None:
@@ -58,7 +58,7 @@ class CellSplitter(DataSplitter):
         return self._loader(self.val_idx, shuffle=False) if self.n_val else None
 
     def _loader(self, cells: np.ndarray, *, shuffle: bool) -> DataLoader:
-        size = self._batch_size if shuffle else max(self._batch_size, 512)
+        size = self.batch_size if shuffle else max(self.batch_size, 512)
         return cell_loader(
             self._dataset.subset(cells), size, shuffle=shuffle, distributed=self._distributed, seed=self._seed
         )

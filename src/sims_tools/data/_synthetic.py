@@ -47,8 +47,11 @@ def planted_cells(
     Raises
     ------
     ValueError
-        There are fewer genes than markers, or fewer cells than classes.
+        There are fewer genes than markers, fewer cells than classes, no classes, or `weights` are not one share for
+        each class.
     """
+    if min(n_classes, n_genes) < 1 or n_markers < 0:
+        raise ValueError(f"Found `{n_classes=}`, `{n_genes=}`, `{n_markers=}`; expected at least 1, 1 and 0.")
     if n_classes * n_markers > n_genes or n_classes > n_cells:
         raise ValueError(
             f"{n_classes} classes of {n_markers} markers need {n_classes * n_markers} genes and {n_classes} cells; "
@@ -57,6 +60,8 @@ def planted_cells(
     rng = np.random.default_rng(random_state)
     classes = np.array([f"type_{c}" for c in range(n_classes)])
     share = np.ones(n_classes) if weights is None else np.asarray(weights, dtype=float)
+    if share.shape != (n_classes,) or not (share >= 0).all() or not 0 < share.sum() < np.inf:
+        raise ValueError(f"`weights={weights!r}` must be {n_classes} shares, one for each class, not negative.")
     drawn = rng.choice(n_classes, n_cells - n_classes, p=share / share.sum())
     codes = rng.permutation(np.concatenate([np.arange(n_classes), drawn]))
     markers = rng.permutation(n_genes)[: n_classes * n_markers].reshape(n_classes, n_markers)
@@ -67,7 +72,10 @@ def planted_cells(
         marker_of[markers[c]] = classes[c]
     rates /= rates.sum(1, keepdims=True)
     totals = mean_total * rng.lognormal(0.0, 0.3, n_cells)
-    counts = rng.poisson(rates[codes] * totals[:, None]).astype(np.float32)
+    counts = [  # some cells at a time: the counts of all would not fit when there are many
+        sparse.csr_matrix(rng.poisson(rates[codes[some]] * totals[some, None]).astype(np.float32))
+        for some in np.array_split(np.arange(n_cells), -(-n_cells // 1000))
+    ]
     obs = pd.DataFrame(
         {
             "cell_type": pd.Categorical(classes[codes], categories=classes),
@@ -76,4 +84,4 @@ def planted_cells(
         index=[f"cell_{i}" for i in range(n_cells)],
     )
     var = pd.DataFrame({"marker_of": marker_of.astype(str)}, index=[f"gene_{g}" for g in range(n_genes)])
-    return AnnData(sparse.csr_matrix(counts), obs=obs, var=var)
+    return AnnData(sparse.vstack(counts, format="csr"), obs=obs, var=var)

@@ -54,8 +54,10 @@ def load(folder: str | Path, *, accelerator: str = "auto", device: str | int = "
     ----------
     folder
         The model's folder.
-    accelerator, device
-        Hardware to put the model on, as scvi-tools takes them.
+    accelerator
+        Hardware to put the model on, as scvi-tools takes it; "auto" takes a GPU where there is one.
+    device
+        Which of them.
 
     Raises
     ------

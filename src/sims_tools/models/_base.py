@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
@@ -42,9 +41,10 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         What scvi-tools passes instead of an object when it loads a model.
     preset
         Name of the recipe in :attr:`presets`.
-    scale_genes, gene_dropout
-        Overrule the preset: divide genes by their standard deviation over the training cells; share of the entries set
-        to zero while training.
+    scale_genes
+        Overrule the preset: divide genes by their standard deviation over the training cells.
+    gene_dropout
+        Overrule the preset: share of the entries set to zero while training.
     random_state
         Seed of the initial weights and of training.
     **network_params
@@ -62,8 +62,6 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
     """Short name, as in `models.available()`."""
     reference: ClassVar[str]
     """Publication of the method."""
-    presets: ClassVar[Mapping[str, Preset]]
-    """Recipes by name; there is always a "default"."""
     Network: ClassVar[type[nn.Module]]
     """Called as `Network(n_genes, n_classes, **params)`; returns a :class:`~sims_tools.nn.NetworkOutput`."""
 
@@ -199,27 +197,11 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
             type(self).__name__, self.genes_, self.classes_, unlabeled, {"labels_key": labels_key}
         )
 
-    @property
-    def classes(self) -> np.ndarray:
-        """(n_classes,) names, in the order of the probabilities."""
-        return np.asarray(self.classes_, dtype=object)
-
-    @property
-    def genes(self) -> np.ndarray:
-        """(n_genes,) names, in the order of the masks."""
-        return np.asarray(self.genes_, dtype=object)
-
-    @property
-    def gene_weights(self) -> np.ndarray:
-        """(n_genes,) mean mask weight of each gene over training cells; equal before training or without masks."""
-        weights = self.gene_weights_
-        return np.full(len(self.genes_), 1 / len(self.genes_)) if weights is None else np.asarray(weights)
-
     def __repr__(self) -> str:
         state = "trained" if self.is_trained_ else "not trained"
         return f"{type(self).__name__} model: {len(self.classes_)} classes, {len(self.genes_)} genes, {state}"
 
-    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]
+    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to a folder: `weights.safetensors` and a readable `model.json`, whole or not at all.
 
         Parameters
@@ -241,7 +223,7 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         write_folder(Path(dir_path), describe(self), self.module.state_dict(), overwrite=overwrite)
 
     @classmethod
-    def load(  # type: ignore[override]
+    def load(
         cls,
         dir_path: str | Path,
         adata: AnnData | None = None,
@@ -257,8 +239,10 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
             The folder.
         adata
             Cells that `predict()` takes when it is given none.
-        accelerator, device
-            Hardware to put the model on, as scvi-tools takes them.
+        accelerator
+            Hardware to put the model on, as scvi-tools takes it; "auto" takes a GPU where there is one.
+        device
+            Which of them.
 
         Raises
         ------

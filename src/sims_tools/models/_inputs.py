@@ -15,8 +15,8 @@ MAX_SCALED = 10.0
 class CountTransform(nn.Module):
     """Linear counts to log1p CP10K, optionally divided by each gene's standard deviation.
 
-    Genes are scaled but never centred: zero counts stay zero. While training, entries are set to zero at random, so that
-    genes missing from a query cost accuracy gently.
+    Genes are scaled but never centred: zero counts stay zero. While training, entries are set to zero at random, so
+    that genes missing from a query cost accuracy gently.
 
     Parameters
     ----------

@@ -32,6 +32,7 @@ class ClassifierModule(BaseModuleClass):
         super().__init__()
         self.transform, self.network, self.n_labels = transform, network, n_labels
         self.label_smoothing = 0.0
+        self.penalty_scale = 1.0
         self.register_buffer("class_weights", torch.ones(n_labels), persistent=False)
 
     def _get_inference_input(self, tensors: dict[str, Tensor], **_: Any) -> dict[str, Tensor]:
@@ -65,7 +66,7 @@ class ClassifierModule(BaseModuleClass):
         )
         penalty = inference_outputs["penalty"]
         return LossOutput(
-            loss=loss + penalty,
+            loss=loss + self.penalty_scale * penalty,
             logits=logits,
             true_labels=labels,
             n_obs_minibatch=len(labels),
@@ -74,6 +75,6 @@ class ClassifierModule(BaseModuleClass):
 
 
 def balanced_weights(counts: Tensor, power: float) -> Tensor:
-    """Class weights (C,) proportional to frequency to the `-power`, with mean 1 over the cells; 0 for an empty class."""
+    """Class weights (C,) proportional to frequency to the `-power`, mean 1 over the cells; 0 for an empty class."""
     weights = torch.where(counts > 0, counts.double().clamp_min(1) ** -power, 0.0)
     return (weights * counts.sum() / (weights * counts).sum()).float()

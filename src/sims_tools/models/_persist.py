@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 FORMAT_VERSION = 1
@@ -38,10 +39,11 @@ def write_folder(folder: Path, header: dict[str, Any], tensors: dict[str, Tensor
     """
     _check_free(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    draft = folder.with_name(f".{folder.name}-{uuid4().hex}")
+    draft.mkdir()
     try:
-        draft.chmod(0o755)
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft / WEIGHTS_FILE)
+        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        (draft / WEIGHTS_FILE).write_bytes(to_bytes(plain))
         content = {"format_version": FORMAT_VERSION, **header, "weights_sha256": _file_digest(draft / WEIGHTS_FILE)}
         content["header_sha256"] = _header_digest(content)
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
@@ -67,15 +69,14 @@ def _swap(draft: Path, folder: Path) -> None:
     if not folder.exists():
         draft.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    folder.rename(old / "model")
+    old = draft.with_name(f"{draft.name}-old")
+    folder.rename(old)
     try:
         draft.rename(folder)
     except OSError:
-        (old / "model").rename(folder)
+        old.rename(folder)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_header(folder: Path) -> dict[str, Any]:

@@ -41,6 +41,11 @@ class ClassificationPlan(TrainingPlan):
         """Confusion matrix of the validation cells of one epoch."""
         self.val_metrics = MulticlassConfusionMatrix(self._n_labels, validate_args=False)
 
+    def on_train_epoch_start(self) -> None:
+        """Let the network's penalty grow."""
+        warmup = self.settings.penalty_warmup * self.settings.max_epochs
+        self.module.penalty_scale = min(1.0, self.current_epoch / warmup) if warmup > 0 else 1.0
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of one minibatch."""
         output = self._step(batch, "train")

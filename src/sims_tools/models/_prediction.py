@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +14,11 @@ from sims_tools.data._align import GeneMatch, check_coverage, match_genes
 from sims_tools.data._kind import resolve_kind
 from sims_tools.data._matrix import get_matrix
 from sims_tools.models._inference import Inferred, infer_blocks
+from sims_tools.models._knowledge import Knowledge
 
 
-class PredictionMixin:
+class PredictionMixin(Knowledge):
     """Prediction for :class:`ClassifierModel`."""
-
-    module: Any
-    is_trained_: bool
-    adata: AnnData | None
-    classes: np.ndarray
-    genes: np.ndarray
-    gene_weights: np.ndarray
 
     def match(self, adata: AnnData) -> GeneMatch:
         """Match the genes of a query with the model's by name.

@@ -29,6 +29,8 @@ class TrainingSettings:
         Power of the inverse class frequency in the loss: 1 weighs all classes alike, 0 all cells alike.
     label_smoothing
         Share of the target spread evenly over the classes.
+    penalty_warmup
+        Share of the epochs over which the network's penalty grows from nothing to its full weight.
     gradient_clip
         Largest norm of the gradient; 0 never clips.
     monitor
@@ -52,6 +54,7 @@ class TrainingSettings:
     lr_patience: int = 20
     class_weights: float = 0.0
     label_smoothing: float = 0.0
+    penalty_warmup: float = 0.0
     gradient_clip: float = 1.0
     monitor: str = "accuracy"
     patience: int = 0
@@ -66,6 +69,7 @@ class TrainingSettings:
         for name in ("weight_decay", "lr_patience", "class_weights", "gradient_clip", "patience"):
             check_positive(name, getattr(self, name), zero=True)
         check_fraction("label_smoothing", self.label_smoothing)
+        check_fraction("penalty_warmup", self.penalty_warmup, closed=True)
         check_fraction("weight_average", self.weight_average)
 
     @property

@@ -44,7 +44,7 @@ def describe(model: Any) -> dict[str, Any]:
             else "none",
         },
         "params": model.params_,
-        "metrics": best_metrics(model),
+        "metrics": model.metrics,
         "attributes": {
             "gene_weights_": model.gene_weights_,
             "best_epoch_": model.best_epoch_,
@@ -53,17 +53,6 @@ def describe(model: Any) -> dict[str, Any]:
         },
         "history": {name: _finite(values) for name, values in model.history_by_epoch.items()},
     }
-
-
-def best_metrics(model: Any) -> dict[str, float]:
-    """Everything tracked at the epoch whose weights were kept (the last one, where none was judged)."""
-    history = model.history_by_epoch
-    if not history:
-        return {}
-    at = len(history["epoch"]) - 1
-    if model.best_epoch_ is not None:
-        at = int(np.flatnonzero(history["epoch"] == model.best_epoch_)[0])
-    return {name: float(values[at]) for name, values in history.items() if np.isfinite(values[at])}
 
 
 def registry_from(header: dict[str, Any]) -> dict[str, Any]:

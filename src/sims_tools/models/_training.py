@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,6 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
 from scvi.model._utils import use_distributed_sampler
 
 from sims_tools._docs import docs
@@ -21,25 +20,19 @@ from sims_tools.data._kind import resolve_kind
 from sims_tools.data._moments import gene_moments
 from sims_tools.data._split import stratified_split
 from sims_tools.data._splitter import CellSplitter
+from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
-from sims_tools.models._preset import Preset
 from sims_tools.models._random import seeded
-from sims_tools.models._runner import history_arrays, run_training
+from sims_tools.models._runner import run_training
 from sims_tools.models._settings import TrainingSettings, change_settings
+from sims_tools.models._threads import enough_threads
 
 _EXPLAINED_CELLS = 2000
 """Training cells, at most, whose masks give the weight of each gene in the model."""
 
 
-class TrainingMixin:
+class TrainingMixin(Knowledge):
     """Training for :class:`ClassifierModel`."""
-
-    module: Any
-    adata: Any
-    adata_manager: AnnDataManager
-    params_: dict[str, Any]
-    presets: Mapping[str, Preset]
-    classes_: list[str]
 
     @docs.dedent
     def train(
@@ -96,7 +89,7 @@ class TrainingMixin:
             distributed=use_distributed_sampler(strategy),
             seed=0 if seed is None else seed,
         )
-        with seeded(seed):
+        with seeded(seed), enough_threads(splitter.batch_size, len(self.genes_)):
             run_training(
                 self,
                 splitter,
@@ -143,16 +136,11 @@ class TrainingMixin:
     def _measure_gene_weights(self, dataset: CellDataset, train: np.ndarray) -> list[float] | None:
         rng = np.random.default_rng(0)
         cells = train if len(train) <= _EXPLAINED_CELLS else np.sort(rng.choice(train, _EXPLAINED_CELLS, replace=False))
-        total = 0.0
+        total = torch.zeros(len(self.genes_), dtype=torch.float64)
         for block in dataset.linear_blocks(cells, size=512):
             inputs = self.module._get_inference_input(to_batch(*block))
             masks = self.module.inference(**inputs, explain=True)["masks"]
             if masks is None:
                 return None
-            total = total + masks.double().sum(0).cpu()
+            total += masks.double().sum(0).cpu()
         return (total / len(cells)).tolist()
-
-    @property
-    def history_by_epoch(self) -> dict[str, np.ndarray]:
-        """Tracked quantities as float arrays of one value an epoch, with the epochs under "epoch"."""
-        return history_arrays(self.history_)

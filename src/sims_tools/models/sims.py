@@ -117,9 +117,10 @@ class SIMS(ClassifierModel):
         What scvi-tools passes instead of an object when it loads a model.
     preset
         "default", "sims" or "sctab".
-    scale_genes, gene_dropout
-        Overrule the preset: divide genes by their standard deviation over the training cells; share of the entries set
-        to zero while training.
+    scale_genes
+        Overrule the preset: divide genes by their standard deviation over the training cells.
+    gene_dropout
+        Overrule the preset: share of the entries set to zero while training.
     random_state
         Seed of the initial weights and of training.
     **network_params

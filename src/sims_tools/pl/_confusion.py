@@ -40,7 +40,7 @@ def confusion_matrix(
 
     Rows are the true labels, columns the predicted ones; each may have labels that the other lacks. Both come in the
     order of the model's classes, labels it does not know after those. Cells without a true label are left out, and
-    numbers are written only where there are at most 20 labels.
+    numbers are written only where there are at most 20 labels (and Unknown).
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def confusion_matrix(
     counts = _cross_table(adata, labels_key, predicted_key)
     values = _normalized(counts.to_numpy(dtype=float), normalize)
     rows, columns = shorten(list(counts.index)), shorten(list(counts.columns))
-    numbered = max(len(rows), len(columns)) <= _MOST_NUMBERED
+    numbered = max(len(set(names) - {UNKNOWN}) for names in (rows, columns)) <= _MOST_NUMBERED
     wish = (0.36 if normalize is not None else 0.45) if numbered else 0.16
     width = len(columns) * pitch_for(len(columns), wish=wish, floor=1.2)
     height = len(rows) * pitch_for(len(rows), wish=wish * 0.8 if numbered else wish, floor=0.9)

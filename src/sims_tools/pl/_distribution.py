@@ -104,7 +104,7 @@ def _bars(adata: AnnData, predicted_key: str, labels_key: str | None, normalize:
             np.arange(len(names)) + (rank - (len(series) - 1) / 2) * thick, lengths, thick * 0.92, color=face
         )
         words = [f"{length:.1%}" if normalize else f"{length:,.0f}" for length in lengths]
-        size = min(size_for(per_bar / len(series)), SIZE - 1)
+        size = min(size_for(per_bar * thick), SIZE - 1)
         ax.bar_label(bars, words, padding=2, fontsize=size)
     label_ticks(ax.yaxis, names, per_bar)
     ax.set_ylim(len(names) - 0.4, -0.6)
@@ -126,16 +126,10 @@ def _stacked(adata: AnnData, predicted_key: str, groupby: str, normalize: bool, 
         table /= np.maximum(table.sum(axis=1, keepdims=True), 1)
     names = shorten(groups)
     colors = {name: label_colors(adata, predicted_key)[name] for name in labels}
-    height = len(names) * pitch_for(len(names), wish=0.24, floor=1.2)
+    height = len(names) * pitch_for(len(names), wish=0.26, floor=1.2)
     legend = Key(colors, max(height, 2.2), title=shorten([predicted_key])[0])
-    ax = canvas(
-        ax,
-        3.6,
-        max(height, legend.height - 0.4),
-        left=text_width(names) + 2 * PAD,
-        right=legend.width + 2 * PAD,
-        bottom=0.5,
-    )
+    left, right, bottom = text_width(names) + 2 * PAD, legend.width + 0.4, max(legend.height + PAD - height, 0.5)
+    ax = canvas(ax, 3.6, height, left=left, right=right, bottom=bottom)
     starts = np.cumsum(table, axis=1) - table
     for column, color in enumerate(colors.values()):
         ax.barh(np.arange(len(names)), table[:, column], 0.8, left=starts[:, column], color=color)
@@ -143,5 +137,5 @@ def _stacked(adata: AnnData, predicted_key: str, groupby: str, normalize: bool, 
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(0, 1 if normalize else None)
     ax.set_xlabel("share of cells" if normalize else "cells", fontsize=SIZE)
-    legend.draw(ax, 1 + PAD / inches(ax)[0], 1)
+    legend.draw(ax, 1 + 0.25 / inches(ax)[0], 1)
     return ax

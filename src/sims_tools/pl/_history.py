@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sims_tools._keys import DEFAULT_KEY, Keys
-from sims_tools._validate import check_choice, check_uns_key
+from sims_tools._validate import check_choice, check_uns_key, listing
 from sims_tools.pl._canvas import hand_back, plain
 from sims_tools.pl._text import SIZE
 
@@ -33,8 +33,8 @@ def training_history(
 ) -> list[Axes] | Figure | None:
     """Show how loss and scores went while the model was trained.
 
-    The dashed line is the best epoch: the one with the highest accuracy on the validation cells or, where that was
-    not measured, the lowest loss on them.
+    The dashed line is the best epoch, as training judged it: by default the one with the highest accuracy on the
+    validation cells or, where that was not measured, the lowest loss on them.
 
     Parameters
     ----------
@@ -66,10 +66,13 @@ def training_history(
     wanted = [name for name in _DEFAULT if name in recorded] if metrics is None else list(metrics)
     for name in wanted:
         check_choice("metrics", name, recorded)
+    if not wanted:
+        raise ValueError(f"`metrics` is empty; recorded are {listing(recorded)}.")
     if ax is not None and len(wanted) != 1:
         raise ValueError(f"`ax` holds one metric, and {len(wanted)} are to be drawn; name one in `metrics`.")
     axes = [ax] if ax is not None else _panels(len(wanted))
-    best = _best_epoch(history)
+    training = adata.uns[Keys(key).uns].get("params", {}).get("training", {})
+    best = _best_epoch(history, str(training.get("monitor", "accuracy")))
     for panel, name in zip(axes, wanted, strict=True):
         _draw(panel, history, name, best)
     return hand_back(axes, show, return_fig)
@@ -99,12 +102,14 @@ def _curve(history: Mapping[str, NDArray[np.float64]], name: str, part: str) -> 
     return None if curve is None or np.isnan(curve).all() else curve
 
 
-def _best_epoch(history: Mapping[str, NDArray[np.float64]]) -> float | None:
-    """The epoch whose weights training kept; `None` without validation cells."""
-    accuracy, loss = _curve(history, "accuracy", "validation"), _curve(history, "loss", "validation")
-    if accuracy is not None:
-        return float(history["epoch"][np.nanargmax(accuracy)])
-    return None if loss is None else float(history["epoch"][np.nanargmin(loss)])
+def _best_epoch(history: Mapping[str, NDArray[np.float64]], monitor: str) -> float | None:
+    """The epoch with the best monitored score, or else accuracy, or else loss; `None` without validation cells."""
+    for name in (monitor, "accuracy", "loss"):
+        curve = _curve(history, name.removeprefix("validation_"), "validation")
+        if curve is not None:
+            best = np.nanargmin(curve) if name.endswith("loss") else np.nanargmax(curve)
+            return float(history["epoch"][best])
+    return None
 
 
 def _panels(count: int) -> list[Axes]:
@@ -130,9 +135,11 @@ def _draw(ax: Axes, history: Mapping[str, NDArray[np.float64]], name: str, best:
             ax.plot(epochs[measured], curve[measured], color=color, label=part, marker=marker, linewidth=1.5)
     if best is not None:
         ax.axvline(best, color="grey", linestyle="--", linewidth=1, label=f"best epoch ({best:g})")
-    ax.set_title(name.replace("_", " "), fontsize=10)
+    ax.set_title(name.replace("_", " ").replace(" f1", " F1"), fontsize=10)
     ax.set_xlabel("epoch", fontsize=SIZE)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if epochs.size == 1:
+        ax.set_xlim(epochs[0] - 1, epochs[0] + 1)
     ax.tick_params(labelsize=SIZE)
     ax.legend(fontsize=SIZE, frameon=False)
     plain(ax)

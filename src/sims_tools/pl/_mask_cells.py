@@ -32,7 +32,7 @@ def draw_cells(inputs: MaskInputs, ax: Axes | None) -> Axes:
     height = max(len(names) * pitch_for(len(names), wish=0.15), 3.5)
     left = text_width(names) + _STRIP + _LEAD + 3 * PAD
     ax = canvas(ax, width, height, left=left, right=BAR_ROOM, bottom=max(text_width(genes) + 2 * PAD, 0.6))
-    image = ax.imshow(shown, aspect="auto", cmap=MATRIX_MAP, vmin=0, vmax=top_of_scale(shown))
+    image = ax.imshow(shown, aspect="auto", cmap=MATRIX_MAP, vmin=0, vmax=top_of_scale(shown), interpolation="nearest")
     label_ticks(ax.xaxis, genes, inches(ax)[0] / max(len(genes), 1), rotation=90)
     ax.set_yticks([])
     plain(ax)
@@ -73,18 +73,13 @@ def _label_strip(ax: Axes, inputs: MaskInputs, codes: NDArray[np.intp], names: l
     size = min(size_for(per_name), SIZE)
     gap = min(size * 1.25 / 72, per_name) / height * codes.size
     places = spread(centres.tolist(), gap, gap / 2 - 0.5, codes.size - gap / 2 - 0.5)
-    reach = _LEAD / _STRIP
-    for centre, place, name in zip(centres, places, names, strict=True):
+    reach, across = _LEAD / _STRIP, strip.get_yaxis_transform()
+    for name, shown, centre, place in zip(inputs.groups, names, centres, places, strict=True):
         line = Line2D([-0.1, -0.3 * reach, -0.9 * reach], [centre, centre, place], color="grey", linewidth=0.5)
-        line.set(transform=strip.get_yaxis_transform(), clip_on=False)
+        line.set(transform=across, clip_on=False)
         strip.add_artist(line)
-        strip.text(
-            -reach,
-            place,
-            name,
-            transform=strip.get_yaxis_transform(),
-            ha="right",
-            va="center",
-            fontsize=size,
-            parse_math=False,
-        )
+        dot = Line2D([-reach], [place], color=inputs.colors[name], marker="s", markersize=size * 0.6)
+        dot.set(transform=across, clip_on=False)
+        strip.add_artist(dot)
+        text = strip.text(-reach - 0.5, place, shown, transform=across, ha="right", va="center", fontsize=size)
+        text.set_parse_math(False)

@@ -49,7 +49,10 @@ class MaskInputs:
         if self.chosen is not None:
             return self.chosen
         best = np.argsort(-scores, kind="stable")[: self.n_genes]
-        return best[scores[best] > 0]
+        best = best[scores[best] > 0]
+        if best.size == 0:
+            raise ValueError("The masks hold no weight at all: every cell is empty, or has none of the model's genes.")
+        return best
 
     def class_means(self) -> NDArray[np.float64]:
         """Mean mask of each label in use, (n_groups, n_features)."""
@@ -57,7 +60,7 @@ class MaskInputs:
 
     def by_class(self, columns: NDArray[np.intp], means: NDArray[np.float64]) -> NDArray[np.intp]:
         """The columns with genes of the same label side by side, strong ones first; the user's own order is kept."""
-        if self.chosen is not None or not self.groups:
+        if self.chosen is not None:
             return columns
         home = means[:, columns].argmax(axis=0)
         return columns[np.lexsort((-means[home, columns], home))]
@@ -69,6 +72,8 @@ def mask_inputs(
     """Read the masks of `key` and the labels in `groupby`."""
     stored = read_masks(adata, key)
     codes, groups = label_codes(adata, groupby)
+    if not groups:
+        raise ValueError(f"No cell has a label in `adata.obs[{groupby!r}]`.")
     return MaskInputs(
         stored=stored,
         column=groupby,

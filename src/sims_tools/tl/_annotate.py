@@ -200,7 +200,9 @@ def _results(
     results.obs[keys.label] = pd.Categorical.from_codes(calls.codes, categories)
     results.obs[keys.confidence] = calls.confidence
     if params["top_k"] is not None:
-        for rank, (codes, values) in enumerate(zip(*(each.T for each in runners_up(prob, params["top_k"])), strict=True), 2):
+        for rank, (codes, values) in enumerate(
+            zip(*(each.T for each in runners_up(prob, params["top_k"])), strict=True), 2
+        ):
             results.obs[keys.top_label(rank)] = pd.Categorical.from_codes(codes, model.classes)
             results.obs[keys.top_prob(rank)] = values.astype(np.float32)
     if params["groupby"] is not None:

@@ -16,7 +16,7 @@ from sims_tools.data._reference import SHADOW_LABELS, SHADOW_TOTALS, read_refere
 from sims_tools.data._split import grouped_split, split_column, stratified_split
 from sims_tools.models import SIMS, ClassifierModel
 from sims_tools.models._settings import SETTING_NAMES, change_settings
-from sims_tools.models._storage import best_metrics, package_versions
+from sims_tools.models._storage import package_versions
 from sims_tools.tl._write import storable, write_training
 
 if TYPE_CHECKING:
@@ -240,6 +240,6 @@ def _record(
         "features": model.genes.astype(str),
         "params": storable(params),
         "versions": package_versions(),
-        "metrics": best_metrics(model),
+        "metrics": model.metrics,
         "history": model.history_by_epoch,
     }

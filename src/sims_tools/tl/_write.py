@@ -53,8 +53,8 @@ def write_annotation(adata: AnnData, keys: Keys, results: Results) -> None:
     for slot in (keys.prob, keys.masks, keys.embedding):
         if slot in adata.obsm:
             del adata.obsm[slot]
-    for name, column in results.obs.items():
-        adata.obs[name] = column
+    for name, values in results.obs.items():
+        adata.obs[name] = values
     for name, array in results.obsm.items():
         adata.obsm[name] = array
     adata.uns[keys.uns] = {**results.uns, **kept}

@@ -1,0 +1,122 @@
+"""What `train` and `annotate` do: read, call `tl`, write whole files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import anndata
+import click
+from anndata import AnnData
+
+from sims_tools import tl
+
+
+def run_train(
+    *,
+    reference: Path,
+    labels_key: str,
+    output: Path,
+    layer: str | None,
+    preset: str,
+    unlabeled_category: str,
+    split_by: str | None,
+    validation_size: float,
+    n_top_genes: str | None,
+    max_epochs: int | None,
+    accelerator: str,
+    seed: int,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Train on a file and save the model; after Ctrl-C the model so far is saved and the exit code is 130."""
+    if output.exists() and not overwrite:
+        raise FileExistsError(f"`{output}` exists; pass --overwrite to replace it.")
+    model = tl.sims_train(
+        anndata.read_h5ad(reference),
+        labels_key,
+        layer=layer,
+        preset=preset,
+        unlabeled_category=unlabeled_category,
+        split_by=split_by,
+        validation_size=validation_size,
+        n_top_genes=_n_top_genes(n_top_genes),
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        progress_bar=not quiet,
+        random_state=seed,
+    )
+    model.save(output, overwrite=overwrite)
+    if not quiet:
+        click.echo(f"{model}, saved in {output}")
+        for name, value in model.metrics.items():
+            if name.endswith("_validation") and name != "penalty_validation":
+                click.echo(f"  {name.removesuffix('_validation').replace('_', ' ')} on validation cells: {value:.3f}")
+    if model.was_interrupted_:
+        click.echo("Interrupted: the model so far is saved.", err=True)
+        raise click.exceptions.Exit(130)
+
+
+def _n_top_genes(given: str | None) -> int | str | None:
+    if given is None:
+        return "preset"
+    if given == "all":
+        return None
+    if not given.isdecimal():
+        raise click.BadParameter(f"{given!r} is neither a whole number nor 'all'.", param_hint="--n-top-genes")
+    return int(given)
+
+
+def run_annotate(
+    *,
+    query: Path,
+    model: Path,
+    output: Path,
+    layer: str | None,
+    key_added: str,
+    min_confidence: float | None,
+    top_k: int | None,
+    classes: Sequence[str],
+    groupby: str | None,
+    masks: bool,
+    batch_size: int,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Annotate a file and write the annotated copy."""
+    if output.exists() and not overwrite:
+        raise FileExistsError(f"`{output}` exists; pass --overwrite to replace it.")
+    adata = anndata.read_h5ad(query)
+    tl.annotate(
+        adata,
+        model,
+        layer=layer,
+        masks=masks,
+        top_k=top_k,
+        classes=list(classes) or None,
+        groupby=groupby,
+        min_confidence=min_confidence,
+        batch_size=batch_size,
+        progress_bar=not quiet,
+        key_added=key_added,
+    )
+    write_whole(adata, output)
+    if not quiet:
+        click.echo(f"{adata.n_obs} cells annotated, saved in {output}")
+        for label, count in adata.obs[key_added].value_counts().items():
+            if count:
+                click.echo(f"  {count:>8}  {label}")
+
+
+def write_whole(adata: AnnData, path: Path) -> None:
+    """Write an h5ad file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".h5ad", dir=path.parent)
+    os.close(handle)
+    try:
+        adata.write_h5ad(draft, compression="gzip")
+        os.replace(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)

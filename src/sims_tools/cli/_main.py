@@ -1,0 +1,81 @@
+"""Commands and their options; what they do is in `_commands` and `_demo`, imported when a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sims_tools import __version__
+from sims_tools.cli._errors import OneLineErrors
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PATH = click.Path(path_type=Path)
+
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+_quiet = click.option("--quiet", is_flag=True, help="No progress bar and no report.")
+_layer = click.option("--layer", metavar="NAME", help="Layer that holds the counts.  [default: X]")
+_seed = click.option("--seed", default=0, show_default=True, help="Seed; the same seed gives the same result on CPU.")
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sims-tools")
+def main() -> None:
+    """Label single cells, say how sure the labels are, and which genes decided."""
+
+
+@main.command()
+@click.option(
+    "-o", "--output", default=Path("sims_demo"), show_default=True, type=_PATH, help="Folder for the results."
+)
+@_seed
+@_quiet
+def demo(**options: Any) -> None:
+    """Train and annotate on 700 blood cells that scanpy ships, beside a logistic regression."""
+    from sims_tools.cli._demo import run_demo
+
+    run_demo(**options)
+
+
+@main.command()
+@click.argument("reference", type=_FILE, metavar="REF.h5ad")
+@click.option("--labels-key", required=True, metavar="COLUMN", help="Column of .obs with the labels.")
+@click.option("-o", "--output", required=True, type=_PATH, metavar="MODEL", help="Folder for the model.")
+@_layer
+@click.option("--preset", default="default", show_default=True, help="Recipe: default, sims or sctab.")
+@click.option("--unlabeled-category", default="Unknown", show_default=True, help="Label that means no label.")
+@click.option("--split-by", metavar="COLUMN", help="Hold out whole groups (donors, batches) for validation.")
+@click.option("--validation-size", default=0.1, show_default=True, help="Share of each class held out.")
+@click.option("--n-top-genes", metavar="N|all", help="Genes to train on, the most variable.  [default: the preset's]")
+@click.option("--max-epochs", type=int, help="Passes over the training cells.  [default: the preset's]")
+@click.option("--accelerator", default="auto", show_default=True, help="Hardware: auto, cpu, gpu.")
+@_seed
+@_overwrite
+@_quiet
+def train(**options: Any) -> None:
+    """Train on the labelled cells of REF.h5ad and save the model."""
+    from sims_tools.cli._commands import run_train
+
+    run_train(**options)
+
+
+@main.command()
+@click.argument("query", type=_FILE, metavar="QUERY.h5ad")
+@click.option("--model", required=True, type=_PATH, metavar="MODEL", help="Folder of a saved model.")
+@click.option("-o", "--output", required=True, type=_PATH, metavar="OUT.h5ad", help="Annotated copy to write.")
+@_layer
+@click.option("--key-added", default="sims", show_default=True, help="Name for what is written.")
+@click.option("--min-confidence", type=float, help='Smallest probability that is called; below it, "Unknown".')
+@click.option("--top-k", type=int, help="Write the runners-up, too, down to this rank.")
+@click.option("--class", "classes", multiple=True, metavar="NAME", help="Consider this class only (repeat for more).")
+@click.option("--groupby", metavar="COLUMN", help="Add a majority vote within these groups.")
+@click.option("--masks/--no-masks", default=True, show_default=True, help="Write the feature masks.")
+@click.option("--batch-size", default=512, show_default=True, help="Cells at a time.")
+@_overwrite
+@_quiet
+def annotate(**options: Any) -> None:
+    """Label the cells of QUERY.h5ad and write the annotated copy."""
+    from sims_tools.cli._commands import run_annotate
+
+    run_annotate(**options)

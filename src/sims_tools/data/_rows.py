@@ -1,0 +1,141 @@
+"""Runs of rows out of a stored matrix, where it lies: array, CSR, CSC, view, backed, zarr, dask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+from ._matrix import as_csr, check_matrix, is_column_major, is_dask, is_in_memory, parent_of
+
+_COLUMN_MAJOR_READS = 16
+"""A CSC matrix is scanned whole at every read, so it is read in few large pieces."""
+
+_WORTH_SPANNING = 4
+"""Scattered rows of a file are read as one run where that is at most so many times as long."""
+
+
+class StoredRows:
+    """Reads rows of an object; of a view, from its parent, so that no more is copied than what is asked for.
+
+    Parameters
+    ----------
+    adata
+        Any AnnData; it is only read.
+    layer
+        Name of the layer; None reads `.X`.
+
+    Raises
+    ------
+    KeyError
+        `layer` is not in `adata.layers`.
+    ValueError
+        The object holds no matrix, no cells or no genes.
+    """
+
+    def __init__(self, adata: AnnData, layer: str | None = None) -> None:
+        check_matrix(adata, layer)
+        parent = parent_of(adata)
+        self.matrix: Any = parent.X if layer is None else parent.layers[layer]
+        self.n_rows: int = adata.n_obs
+        self.column_major = is_column_major(self.matrix)
+        self._rows: np.ndarray | None = None
+        self._columns: np.ndarray | None = None
+        if adata.is_view:
+            self._rows = _positions(adata._oidx, parent.n_obs)
+            self._columns = _positions(adata._vidx, parent.n_vars)
+
+    def read(self, positions: slice | np.ndarray) -> sparse.csr_matrix:
+        """Some rows, (n, n_vars) float32 CSR.
+
+        Parameters
+        ----------
+        positions
+            A run of rows as a slice with start and stop, or their indices.
+        """
+        if self._rows is not None:
+            positions = self._rows[positions]
+        return take_rows(self.matrix, positions, self._columns)
+
+    def pieces(self, size: int) -> Iterator[slice]:
+        """Runs of rows to read at once: `size` rows, more where a smaller read costs as much (CSC, a dask chunk)."""
+        if is_dask(self.matrix):
+            yield from self._chunks(size)
+            return
+        step = max(size, -(-self.n_rows // _COLUMN_MAJOR_READS)) if self.column_major else size
+        for start in range(0, self.n_rows, step):
+            yield slice(start, min(start + step, self.n_rows))
+
+    def _chunks(self, size: int) -> Iterator[slice]:
+        ends = np.cumsum(self.matrix.chunks[0])
+        if self._rows is not None:
+            chunk = np.searchsorted(ends, self._rows, side="right")
+            ends = np.append(np.flatnonzero(np.diff(chunk)) + 1, self.n_rows)
+        start = 0
+        while start < self.n_rows:
+            last = np.searchsorted(ends, start + size, side="right") - 1  # the last end within reach
+            if last < 0 or ends[last] <= start:
+                last += 1
+            yield slice(start, int(ends[last]))
+            start = int(ends[last])
+
+
+def take_rows(matrix: Any, rows: slice | np.ndarray, columns: np.ndarray | None = None) -> sparse.csr_matrix:
+    """Rows of a stored matrix in any order, as float32 CSR.
+
+    Parameters
+    ----------
+    matrix
+        Array, sparse, dask, or a matrix in an HDF5 or zarr file.
+    rows
+        A run of rows as a slice with start and stop, or their indices.
+    columns
+        Indices of the columns to keep; None keeps all.
+    """
+    if not isinstance(rows, slice):
+        rows = _as_run(rows)
+    if is_in_memory(matrix) or is_dask(matrix):
+        block = matrix[rows]
+        return as_csr(block if columns is None else block[:, columns])
+    block = _read_file(matrix, rows)
+    return block if columns is None else block[:, columns]
+
+
+def _positions(index: Any, length: int) -> np.ndarray | None:
+    """Positions that a view's index selects; None where it is everything in order."""
+    every = np.arange(length)
+    chosen = every[index if isinstance(index, slice) else np.asarray(index)]
+    return None if np.array_equal(chosen, every) else chosen
+
+
+def _as_run(positions: np.ndarray) -> slice | np.ndarray:
+    """A slice where positions follow each other."""
+    if len(positions) and (np.diff(positions) == 1).all():
+        return slice(int(positions[0]), int(positions[-1]) + 1)
+    return positions
+
+
+def _read_file(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
+    """Rows of an HDF5 or zarr matrix in any order, also repeated; files are read forwards only."""
+    take = _rows_of_columns if is_column_major(matrix) else _take
+    if isinstance(rows, slice):
+        return take(matrix, rows)
+    unique, inverse = np.unique(rows, return_inverse=True)
+    if len(unique) and unique[-1] - unique[0] < _WORTH_SPANNING * len(unique):
+        span = slice(int(unique[0]), int(unique[-1]) + 1)
+        return take(matrix, span)[unique[inverse] - unique[0]]
+    return take(matrix, unique)[inverse]
+
+
+def _take(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
+    return as_csr(matrix[rows])
+
+
+def _rows_of_columns(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
+    """Rows of a CSC matrix in a file, some columns at a time: it is never in memory whole."""
+    width = -(-matrix.shape[1] // _COLUMN_MAJOR_READS)
+    parts = [as_csr(matrix[:, start : start + width][rows]) for start in range(0, matrix.shape[1], width)]
+    return sparse.hstack(parts, format="csr")

@@ -1,0 +1,63 @@
+"""What a model knows besides its weights: classes, genes, parameters, history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sims_tools.models._preset import Preset
+from sims_tools.models._runner import history_arrays
+
+
+class Knowledge:
+    """State that training, prediction and storage share; names ending in "_" are as scvi-tools keeps them."""
+
+    presets: ClassVar[Mapping[str, Preset]]
+    """Recipes by name; there is always a "default"."""
+
+    module: Any
+    adata: Any
+    adata_manager: Any
+    is_trained_: bool
+    history_: Any
+    params_: dict[str, Any]
+    training_: dict[str, Any]
+    classes_: list[str]
+    genes_: list[str]
+    gene_weights_: list[float] | None
+    best_epoch_: int | None
+    was_interrupted_: bool
+
+    @property
+    def classes(self) -> np.ndarray:
+        """(n_classes,) names, in the order of the probabilities."""
+        return np.asarray(self.classes_, dtype=object)
+
+    @property
+    def genes(self) -> np.ndarray:
+        """(n_genes,) names, in the order of the masks."""
+        return np.asarray(self.genes_, dtype=object)
+
+    @property
+    def gene_weights(self) -> np.ndarray:
+        """(n_genes,) mean mask weight of each gene over training cells; equal before training or without masks."""
+        weights = self.gene_weights_
+        return np.full(len(self.genes_), 1 / len(self.genes_)) if weights is None else np.asarray(weights)
+
+    @property
+    def history_by_epoch(self) -> dict[str, np.ndarray]:
+        """Tracked quantities as float arrays of one value an epoch, with the epochs under "epoch"."""
+        return history_arrays(self.history_)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Everything tracked at the epoch whose weights were kept (the last one, where none was judged)."""
+        history = self.history_by_epoch
+        if not history:
+            return {}
+        at = len(history["epoch"]) - 1
+        if self.best_epoch_ is not None:
+            at = int(np.flatnonzero(history["epoch"] == self.best_epoch_)[0])
+        return {name: float(values[at]) for name, values in history.items() if np.isfinite(values[at])}
