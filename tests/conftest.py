@@ -33,26 +33,26 @@ def small() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def _planted() -> ad.AnnData:
+def planted() -> ad.AnnData:
     import sims_tools as sims
 
     return sims.data.planted_cells(n_cells=200, n_genes=60, n_classes=3)
 
 
 @pytest.fixture
-def cells(_planted: ad.AnnData) -> ad.AnnData:
+def cells(planted: ad.AnnData) -> ad.AnnData:
     """200 cells, 60 genes, 3 classes; the test's own."""
-    return _planted.copy()
+    return planted.copy()
 
 
 @pytest.fixture(scope="session")
-def model(_planted: ad.AnnData) -> Any:
+def model(planted: ad.AnnData) -> Any:
     """A model that tells the planted classes apart; never train it further."""
     import sims_tools as sims
 
     return sims.tl.sims_train(
-        _planted.copy(), "cell_type", max_epochs=10, learning_rate=0.02, weight_average=0.5,
-        n_d=8, n_a=8, batch_size=32, progress_bar=False,
+        planted.copy(), "cell_type", max_epochs=10, learning_rate=0.02, weight_average=0.5,
+        n_d=8, n_a=8, sparsity=0.0, batch_size=32, progress_bar=False,
     )  # fmt: skip
 
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from typing import Any
 
+import numpy as np
 from anndata import AnnData
+
+
+def as_plain(value: Any) -> Any:
+    """A numpy number as a Python number; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def listing(names: Iterable[object], limit: int = 8) -> str:
@@ -21,6 +28,15 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
         close = get_close_matches(str(value), [str(choice) for choice in choices], n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"`{name}={value!r}` is not one of {listing(choices, 40)}.{hint}")
+
+
+def check_names(kind: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raise TypeError unless all keyword names that were given are known."""
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"{name!r} is not a {kind}.{hint} Known are {listing(known, 60)}.")
 
 
 def check_obs_key(adata: AnnData, key: str, argument: str) -> None:
@@ -49,6 +65,13 @@ def check_positive(name: str, value: float, *, zero: bool = False) -> None:
     """Raise ValueError unless `value` is above zero (or zero, where that is allowed)."""
     if not (value >= 0 if zero else value > 0):
         raise ValueError(f"`{name}={value!r}` must be {'at least' if zero else 'above'} 0.")
+
+
+def check_count(name: str, value: object) -> None:
+    """Raise ValueError unless `value` is None or a whole number above zero."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if value is not None and not (whole and value > 0):  # type: ignore[operator]
+        raise ValueError(f"`{name}={value!r}` must be a whole number above 0, or None.")
 
 
 def check_fraction(name: str, value: float, *, closed: bool = False) -> None:

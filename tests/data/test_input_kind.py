@@ -147,12 +147,11 @@ def test_what_the_sample_missed_is_found_when_it_is_read(name_cells, bad):
     values[300, 5] = bad  # between the rows that are sampled
     adata = name_cells(sparse.csr_matrix(values))
     kind = resolve_kind(adata, None)
-    read = 0
+    linear = (kind.to_linear(block) for _, block in iter_blocks(adata, None, 100))
+    for _ in range(3):
+        next(linear)
     with pytest.raises(ValueError, match="negative values" if bad == -1 else "NaN or infinite"):
-        for start, block in iter_blocks(adata, None, 100):
-            kind.to_linear(block)
-            read = start + 100
-    assert read == 300
+        next(linear)
 
 
 def test_input_kind_overrules(name_cells, caplog):
@@ -190,7 +189,7 @@ def test_the_block_is_left_alone():
         np.testing.assert_array_equal(block.toarray(), values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_cells=st.integers(2, 30),
@@ -203,10 +202,12 @@ def test_counts_and_what_is_made_of_them_meet_on_one_scale(seed, n_cells, n_gene
     linear = normalised(counts, target)
     expected = np.log1p(normalised(counts, 1e4))
     for values, scale in ((counts, "counts"), (linear, "linear"), (np.log1p(linear), "log1p")):
-        np.testing.assert_allclose(on_model_scale(InputKind(scale, total=target), values), expected, rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            on_model_scale(InputKind(scale, total=target), values), expected, rtol=2e-5, atol=1e-6
+        )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), target=st.sampled_from([1e3, 1e4, 1e6]))
 def test_the_kind_is_told_from_the_values_alone(seed, target):
     counts = draw_counts(20, 50, 3.0, seed)

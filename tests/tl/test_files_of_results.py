@@ -40,9 +40,9 @@ def _equal(first: Any, second: Any, where: str = "uns") -> None:
 
 
 @pytest.fixture(scope="module")
-def slashed(_planted: ad.AnnData, small: dict[str, Any]) -> tuple[ad.AnnData, Any]:
+def slashed(planted: ad.AnnData, small: dict[str, Any]) -> tuple[ad.AnnData, Any]:
     """A trained-on reference whose class names are awkward, and its model."""
-    reference = _planted.copy()
+    reference = planted.copy()
     reference.obs["cell_type"] = reference.obs["cell_type"].cat.rename_categories(NAMES)
     return reference, sims.tl.sims_train(reference, "cell_type", max_epochs=2, n_top_genes=40, **small)
 
@@ -72,7 +72,7 @@ def test_a_stored_annotation_is_read_by_our_tables_and_may_be_replaced(slashed, 
     assert list(sims.get.mask_df(back)["gene"]) == list(sims.get.mask_df(cells)["gene"])
     sims.tl.annotate(back, slashed[1], progress_bar=False)
     assert "sims_top2" not in back.obs
-    _through_file(back, tmp_path, kind)
+    _through_file(back, tmp_path, "h5ad")
 
 
 @pytest.mark.parametrize("kind", ["h5ad", "zarr"])
@@ -84,7 +84,7 @@ def test_what_training_records_survives_the_file_and_the_next_annotation(slashed
     sims.tl.annotate(back, model, progress_bar=False)
     _equal(reference.uns["sims"]["history"], back.uns["sims"]["history"])
     _equal(reference.uns["sims"]["metrics"], back.uns["sims"]["metrics"])
-    _through_file(back, tmp_path, kind)
+    _through_file(back, tmp_path, "h5ad")
 
 
 def test_a_backed_object_is_annotated_and_written_elsewhere(cells, model, tmp_path):

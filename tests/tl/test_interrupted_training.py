@@ -80,7 +80,7 @@ def test_a_crash_is_passed_on_in_silence(cells, small, snapshot, changes, capfd,
     before, handler = snapshot(cells), signal.getsignal(signal.SIGINT)
     stores = (sims.models.SIMS._setup_adata_manager_store, sims.models.SIMS._per_instance_manager_store)
     sizes = [len(store) for store in stores]
-    with pytest.raises(BaseException, match="boom") as caught:  # noqa: PT011
+    with pytest.raises(BaseException, match="boom") as caught:
         sims.tl.sims_train(
             cells, "cell_type", max_epochs=5, callbacks=[Break("on_train_batch_end", epoch, error)], **small
         )

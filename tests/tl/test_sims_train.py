@@ -149,6 +149,14 @@ def test_without_validation_all_cells_train(cells, small):
     assert model.predict(cells).shape == (200,)
 
 
+def test_too_few_cells_to_hold_any_out(cells, small):
+    """Three cells of each class, and a tenth of each asked for: nothing is validated, and training works."""
+    few = cells[[i for name in "012" for i in np.flatnonzero(cells.obs["cell_type"] == f"type_{name}")[:3]]].copy()
+    model = train(few, small)
+    assert (few.obs["sims_split"] == "train").all()
+    assert np.isfinite(model.predict(few, soft=True).to_numpy()).all()
+
+
 def test_what_is_unusual_about_the_labels_is_logged(small, caplog):
     weights = np.array([1.0, 300, 300])
     adata = sims.data.planted_cells(n_cells=500, n_genes=30, n_classes=3, weights=weights)
@@ -224,7 +232,8 @@ def test_the_most_variable_genes_are_chosen_and_remembered(cells, small):
     model = train(cells, small, n_top_genes=20)
     counts = cells.X.toarray()[(cells.obs["sims_split"] == "train").to_numpy()]
     variance = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).var(0)
-    assert list(model.genes) == [name for name, rank in zip(cells.var_names, (-variance).argsort().argsort(), strict=True) if rank < 20]
+    chosen = np.sort(np.argsort(-variance)[:20])
+    assert list(model.genes) == list(cells.var_names[chosen])
     assert list(cells.uns["sims"]["features"]) == list(model.genes)
     sims.tl.annotate(cells, model, progress_bar=False)
     assert cells.obsm["sims_masks"].shape == (200, 20)
@@ -232,6 +241,20 @@ def test_the_most_variable_genes_are_chosen_and_remembered(cells, small):
 
 def test_more_genes_than_there_are_is_all_genes(cells, small):
     assert len(train(cells, small, n_top_genes=1000).genes) == 60
+
+
+def test_a_gene_that_is_silent_in_the_reference_says_nothing_of_a_query(cells, small):
+    counts = cells.X.toarray()
+    counts[:, 4] = 0
+    cells.X = counts
+    model = train(cells, small, scale_genes=True)
+    loud = cells.copy()
+    loud.X[:, 4] = 1000
+    quiet = cells.copy()
+    quiet.var_names = [*cells.var_names[:4], "another gene", *cells.var_names[5:]]
+    quiet.X[:, 4] = 1000
+    np.testing.assert_allclose(model.predict(loud, soft=True), model.predict(quiet, soft=True), atol=1e-6)
+    assert np.isfinite(model.predict(loud, soft=True).to_numpy()).all()
 
 
 # --- history and the weights that are kept ----------------------------------------------------------------------------
@@ -254,7 +277,7 @@ def test_history_has_every_quantity_for_training_and_validation(cells, small):
 def test_a_logger_is_fed_beside_the_history(cells, small, tmp_path):
     train(cells, small, max_epochs=2, logger=CSVLogger(tmp_path, name="run"))
     (file,) = tmp_path.rglob("metrics.csv")
-    rows = list(csv.DictReader(file.open()))
+    rows = list(csv.DictReader(file.read_text().splitlines()))
     history = cells.uns["sims"]["history"]
     for name in ("train_loss", "validation_loss", "accuracy_train", "accuracy_validation", "median_f1_validation"):
         logged = [float(row[name]) for row in rows if row.get(name)]
@@ -400,11 +423,24 @@ def test_the_thesis_preset_is_the_thesis():
     assert (training.gradient_clip, training.monitor, training.patience) == (0.5, "accuracy", 4)
 
 
+def test_hardware_settings_reach_lightning(cells, small):
+    from lightning.pytorch.strategies import SingleDeviceStrategy
+
+    strategy, seen = SingleDeviceStrategy(device=torch.device("cpu")), []
+
+    class Watch(Callback):
+        def on_train_start(self, trainer: Any, plan: Any) -> None:
+            seen.append((trainer.strategy, trainer.num_devices, type(trainer.accelerator).__name__))
+
+    train(cells, small, accelerator="cpu", devices=1, strategy=strategy, callbacks=[Watch()])
+    assert seen == [(strategy, 1, "CPUAccelerator")]
+
+
 def test_half_precision_trains_and_keeps_whole_weights(cells, small):
     model = train(cells, small, precision="bf16-mixed", max_epochs=2)
     assert all(each.dtype == torch.float32 for each in model.module.parameters())
     assert np.isfinite(model.history_by_epoch["train_loss"]).all()
-    np.testing.assert_allclose(model.predict(cells, soft=True).sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(model.predict(cells, soft=True).sum(axis=1), 1, atol=1e-5)
 
 
 def test_the_masks_stay_float32_in_half_precision(cells, small):
@@ -477,6 +513,7 @@ def test_global_streams_are_left_where_they_were(cells, small):
 def test_it_is_silent_when_asked(cells, small, capfd):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DeprecationWarning)  # between libraries; Python does not show them to users
         train(cells, small, max_epochs=2)
     assert [str(each.message) for each in caught] == []
     out, err = capfd.readouterr()

@@ -99,7 +99,23 @@ def call_labels(prob: np.ndarray, *, uncalled: np.ndarray, min_confidence: float
     return Calls(np.where(weak, prob.shape[1], codes), confidence.astype(np.float32))
 
 
-def runners_up(prob: np.ndarray, top_k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Classes of rank 2 to `top_k` and their probabilities, each (n, top_k - 1); ties in class order."""
-    order = np.argsort(-prob, axis=1, kind="stable")[:, 1:top_k]
-    return order, np.take_along_axis(prob, order, axis=1)
+def runners_up(prob: np.ndarray, top_k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Classes of rank 2 to `top_k` and their probabilities.
+
+    Parameters
+    ----------
+    prob
+        (n, C) probabilities.
+    top_k
+        Last rank.
+    allowed
+        (C,) bool: classes that were considered; None is all.
+
+    Returns
+    -------
+    Two arrays (n, top_k - 1); ties are in class order. Where there is no class of that rank the code is -1.
+    """
+    ranked = prob if allowed is None else np.where(allowed, prob, -1.0)
+    order = np.argsort(-ranked, axis=1, kind="stable")[:, 1:top_k]
+    values = np.take_along_axis(ranked, order, axis=1)
+    return np.where(values < 0, -1, order), np.maximum(values, 0).astype(prob.dtype)

@@ -98,4 +98,5 @@ def cell_loader(
         generator = torch.Generator().manual_seed(seed)
         order = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         batches = BatchSampler(order, batch_size, drop_last=False)
-    return DataLoader(dataset, sampler=batches, batch_size=None)
+    own = torch.Generator().manual_seed(seed)  # without it, each pass would draw from the global one
+    return DataLoader(dataset, sampler=batches, batch_size=None, generator=own)

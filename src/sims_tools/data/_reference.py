@@ -102,7 +102,7 @@ def read_reference(
         logger.warning("%d labelled cells have no counts at all and are left out of training.", empty.size)
         labels = labels.without(empty)
         check_classes(labels, labels_key)
-    return Reference(matrix, totals, labels, adata.obs_names, adata.var_names, kind)
+    return Reference(matrix, totals, labels, adata.obs_names.copy(), adata.var_names.copy(), kind)
 
 
 def _linear_matrix(adata: AnnData, layer: str | None, kind: InputKind) -> tuple[sparse.csr_matrix, np.ndarray]:

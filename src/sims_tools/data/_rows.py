@@ -14,6 +14,9 @@ from ._matrix import as_csr, check_matrix, is_column_major, is_dask, is_in_memor
 _COLUMN_MAJOR_READS = 16
 """A CSC matrix is scanned whole at every read, so it is read in few large pieces."""
 
+_SLABS = 8
+"""Of a CSC matrix in a file, so many runs of columns are in memory one after the other."""
+
 _WORTH_SPANNING = 4
 """Scattered rows of a file are read as one run where that is at most so many times as long."""
 
@@ -136,6 +139,6 @@ def _take(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
 
 def _rows_of_columns(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
     """Rows of a CSC matrix in a file, some columns at a time: it is never in memory whole."""
-    width = -(-matrix.shape[1] // _COLUMN_MAJOR_READS)
+    width = -(-matrix.shape[1] // _SLABS)
     parts = [as_csr(matrix[:, start : start + width][rows]) for start in range(0, matrix.shape[1], width)]
     return sparse.hstack(parts, format="csr")

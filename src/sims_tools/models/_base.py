@@ -17,7 +17,7 @@ from torch import nn
 
 from sims_tools._keys import UNKNOWN
 from sims_tools._log import quiet_libraries
-from sims_tools._validate import check_choice, check_fraction, check_obs_key, listing
+from sims_tools._validate import as_plain, check_choice, check_fraction, check_names, check_obs_key
 from sims_tools.data._dataset import TOTALS
 from sims_tools.models._inputs import CountTransform
 from sims_tools.models._module import ClassifierModule
@@ -77,16 +77,16 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         **network_params: Any,
     ) -> None:
         check_choice("preset", preset, self.presets)
-        super().__init__(adata, registry)
         recipe = self.presets[preset]
         self.params_ = {
             "preset": preset,
-            "scale_genes": recipe.scale_genes if scale_genes is None else scale_genes,
-            "gene_dropout": recipe.gene_dropout if gene_dropout is None else gene_dropout,
+            "scale_genes": recipe.scale_genes if scale_genes is None else bool(scale_genes),
+            "gene_dropout": recipe.gene_dropout if gene_dropout is None else as_plain(gene_dropout),
             "network": self._network_params(recipe, network_params),
-            "random_state": random_state,
+            "random_state": None if random_state is None else int(random_state),
         }
         check_fraction("gene_dropout", self.params_["gene_dropout"])
+        super().__init__(adata, registry)
         labels = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY)
         self.classes_ = [str(name) for name in labels.categorical_mapping[:-1]]
         self.genes_ = [str(name) for name in self.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"]]
@@ -108,13 +108,8 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
 
     @classmethod
     def _network_params(cls, recipe: Preset, changes: Mapping[str, Any]) -> dict[str, Any]:
-        unknown = set(changes) - set(cls.network_param_names())
-        if unknown:
-            raise TypeError(
-                f"Unknown parameters {listing(sorted(unknown))} of {cls.__name__}; "
-                f"its network takes {listing(cls.network_param_names(), 40)}."
-            )
-        return {**recipe.network, **changes}
+        check_names(f"parameter of {cls.__name__}'s network", changes, cls.network_param_names())
+        return {**recipe.network, **{name: as_plain(value) for name, value in changes.items()}}
 
     @classmethod
     def network_param_names(cls) -> tuple[str, ...]:
@@ -130,6 +125,7 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         unlabeled_category: str = UNKNOWN,
         layer: str | None = None,
         total_counts_key: str | None = None,
+        input_kind: str = "auto",
         **kwargs: Any,
     ) -> None:
         """Register an object with scvi-tools, which writes `_scvi_*` entries into it.
@@ -149,6 +145,8 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         total_counts_key
             Column of `.obs` with each cell's total over all its genes, where `adata` holds some genes only. None sums
             the genes that are there.
+        input_kind
+            What the values are: "auto", "counts" (whole or not, proportional to counts) or "log1p".
         **kwargs
             What scvi-tools passes on.
 
@@ -181,6 +179,10 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         """Drop an object from scvi-tools' class-level stores, which would keep it alive for ever."""
         uuid = adata.uns.get("_scvi_uuid")
         cls._setup_adata_manager_store.pop(uuid, None)
+        for model_id, managers in list(cls._per_instance_manager_store.items()):
+            managers.pop(uuid, None)
+            if not managers:
+                del cls._per_instance_manager_store[model_id]
 
     def release_cells(self, labels_key: str) -> None:
         """Let go of the cells the model was trained on; what it knows of them stays.
@@ -190,7 +192,6 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         labels_key
             Name to remember the labels by.
         """
-        self._per_instance_manager_store.pop(self.id, None)
         self._adata = self._adata_manager = None
         unlabeled = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY).unlabeled_category
         self.registry_ = make_registry(

@@ -70,6 +70,7 @@ class KeepWeights(Callback):
         self.average = RunningAverage(weight_average) if weight_average > 0 else None
         self.best_epoch: int | None = None
         self.epochs_done = 0
+        self.interrupted = False
         self._best_value = float("nan")
         self._best: State = {}
         self._raw: State = {}
@@ -117,4 +118,5 @@ class KeepWeights(Callback):
 
     def on_exception(self, trainer: lightning.Trainer, plan: Any, exception: BaseException) -> None:
         """Load the weights to keep when training was cut off."""
+        self.interrupted = isinstance(exception, KeyboardInterrupt)
         self.on_train_end(trainer, plan)

@@ -22,6 +22,7 @@ class Knowledge:
     adata_manager: Any
     is_trained_: bool
     history_: Any
+    registry_: dict[str, Any]
     params_: dict[str, Any]
     training_: dict[str, Any]
     classes_: list[str]

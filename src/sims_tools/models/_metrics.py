@@ -44,7 +44,7 @@ def scores_from_confusion(confusion: Tensor) -> dict[str, Tensor]:
         "balanced_accuracy": _mean(recall[seen]),
         "macro_f1": _mean(f1[occurs]),
         "weighted_f1": _ratio((f1 * true).sum(), total),
-        "median_f1": f1[occurs].median() if occurs.any() else total * 0,
+        "median_f1": f1[occurs].quantile(0.5) if occurs.any() else total * 0,
         "macro_precision": _mean(precision[occurs]),
         "macro_recall": _mean(recall[occurs]),
         "macro_specificity": _mean(specificity[occurs]),

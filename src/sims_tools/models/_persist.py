@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from sims_tools._validate import listing
+
 FORMAT_VERSION = 1
 HEADER_FILE, WEIGHTS_FILE = "model.json", "weights.safetensors"
 
@@ -58,10 +60,14 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         return
     if not folder.is_dir():
         raise FileExistsError(f"`{folder}` is a file; give the name of a folder for the model.")
-    is_model, is_empty = (folder / HEADER_FILE).exists(), not any(folder.iterdir())
-    if not is_empty and not is_model:
+    held = {path.name for path in folder.iterdir()}
+    if held and HEADER_FILE not in held:
         raise FileExistsError(f"`{folder}` exists and is not a model folder; choose another name.")
-    if is_model and not overwrite:
+    if others := held - {HEADER_FILE, WEIGHTS_FILE}:
+        raise FileExistsError(
+            f"`{folder}` holds other files beside a model ({listing(sorted(others))}); choose another."
+        )
+    if held and not overwrite:
         raise FileExistsError(f"`{folder}` already holds a model; pass `overwrite=True` to replace it.")
 
 
@@ -73,7 +79,7 @@ def _swap(draft: Path, folder: Path) -> None:
     folder.rename(old)
     try:
         draft.rename(folder)
-    except OSError:
+    except BaseException:
         old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -43,7 +43,7 @@ class ClassificationPlan(TrainingPlan):
 
     def on_train_epoch_start(self) -> None:
         """Let the network's penalty grow."""
-        warmup = self.settings.penalty_warmup * self.settings.max_epochs
+        warmup = self.settings.penalty_warmup * self.trainer.max_epochs
         self.module.penalty_scale = min(1.0, self.current_epoch / warmup) if warmup > 0 else 1.0
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:

@@ -12,7 +12,7 @@ from sims_tools._docs import docs
 from sims_tools.confidence import softmax
 from sims_tools.data._align import GeneMatch, check_coverage, match_genes
 from sims_tools.data._kind import resolve_kind
-from sims_tools.data._matrix import get_matrix
+from sims_tools.data._matrix import check_matrix
 from sims_tools.models._inference import Inferred, infer_blocks
 from sims_tools.models._knowledge import Knowledge
 
@@ -83,7 +83,7 @@ class PredictionMixin(Knowledge):
         """
         if not self.is_trained_:
             raise RuntimeError("The model is not trained yet; call `train()` first.")
-        get_matrix(adata, layer)
+        check_matrix(adata, layer)
         match = self.match(adata) if match is None else match
         kind = resolve_kind(adata, layer, input_kind)
         yield from infer_blocks(
@@ -117,7 +117,7 @@ class PredictionMixin(Knowledge):
         -------
         Labels (n_obs,), or a table of probabilities (n_obs, n_classes).
         """
-        adata = self._given_or_own(adata)
+        adata, layer = self._given_or_own(adata, layer)
         prob = softmax(np.concatenate([each.logits for each in self.infer(adata, layer=layer, batch_size=batch_size)]))
         if soft:
             return pd.DataFrame(prob, index=adata.obs_names, columns=self.classes)
@@ -141,11 +141,12 @@ class PredictionMixin(Knowledge):
         -------
         (n_obs, n_latent) float32.
         """
-        adata = self._given_or_own(adata)
+        adata, layer = self._given_or_own(adata, layer)
         return np.concatenate([each.embedding for each in self.infer(adata, layer=layer, batch_size=batch_size)])
 
-    def _given_or_own(self, adata: AnnData | None) -> AnnData:
-        adata = self.adata if adata is None else adata
-        if adata is None:
+    def _given_or_own(self, adata: AnnData | None, layer: str | None) -> tuple[AnnData, str | None]:
+        if adata is not None:
+            return adata, layer
+        if self.adata is None:
             raise ValueError("The model holds no cells (it was loaded, or trained by `tl`); pass `adata`.")
-        return adata
+        return self.adata, self.registry_["setup_args"].get("layer") if layer is None else layer

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.trainer.states import TrainerStatus
 from scvi.train import TrainRunner
 from scvi.train._logger import SimpleLogger
 
@@ -46,14 +45,16 @@ class ClassifierRunner(TrainRunner):
             with _signals_restored():
                 self.trainer.fit(self.training_plan, self.data_splitter)
         except (KeyboardInterrupt, SystemExit):  # lightning turns the first into the second
-            if self.trainer.state.status != TrainerStatus.INTERRUPTED:
+            if not keep.interrupted:
                 raise
             if keep.epochs_done == 0:
                 raise KeyboardInterrupt("Training was interrupted before its first epoch was done.") from None
             self.model.was_interrupted_ = True
             log.warning("Training was interrupted after %d epochs; the model so far is kept.", keep.epochs_done)
+        n_before = len(self.model.history_by_epoch.get("epoch", ()))
         self._update_history()
-        self.model.best_epoch_ = keep.best_epoch
+        restored = keep.best_epoch if keep.restore else None
+        self.model.best_epoch_ = None if restored is None else n_before + restored
         self.model.train_indices = self.data_splitter.train_idx
         self.model.validation_indices = self.data_splitter.val_idx
         self.model.test_indices = self.data_splitter.test_idx
@@ -113,6 +114,7 @@ def run_training(
             enable_progress_bar=progress_bar,
             gradient_clip_val=settings.gradient_clip or None,
             check_val_every_n_epoch=1,
+            limit_val_batches=1.0 if splitter.n_val else 0,
             log_every_n_steps=1,
             benchmark=False,
             inference_mode=False,

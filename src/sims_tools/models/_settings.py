@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from sims_tools._validate import check_choice, check_fraction, check_positive, listing
+from sims_tools._validate import as_plain, check_choice, check_count, check_fraction, check_names, check_positive
+from sims_tools.models._metrics import SCORES
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,11 @@ class TrainingSettings:
     Attributes
     ----------
     max_epochs
-        Passes over the training cells, at most.
+        Passes over the training cells, at most. None fits it to their number: 50 up to 8,000 cells, then as many as
+        make 400,000 cells, at least 5.
     batch_size
-        Cells per minibatch; no more than there are training cells.
+        Cells per minibatch; no more than there are training cells. None fits it to their number: 64 up to 19,000
+        cells, then a 300th of them, at most 1,024.
     optimizer
         "Adam" or "AdamW".
     learning_rate, weight_decay
@@ -44,8 +47,8 @@ class TrainingSettings:
         Return to the weights of the best epoch at the end.
     """
 
-    max_epochs: int = 100
-    batch_size: int = 128
+    max_epochs: int | None = None
+    batch_size: int | None = None
     optimizer: Literal["Adam", "AdamW"] = "AdamW"
     learning_rate: float = 5e-3
     weight_decay: float = 0.05
@@ -63,14 +66,23 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, ("Adam", "AdamW"))
+        check_choice("monitor", self.monitor, (*SCORES, "validation_loss"))
         check_choice("schedule", self.schedule, ("plateau", "one_cycle", "exponential", "constant"))
-        for name in ("max_epochs", "batch_size", "learning_rate", "lr_factor"):
+        for name in ("max_epochs", "batch_size"):
+            check_count(name, getattr(self, name))
+        for name in ("learning_rate", "lr_factor"):
             check_positive(name, getattr(self, name))
         for name in ("weight_decay", "lr_patience", "class_weights", "gradient_clip", "patience"):
             check_positive(name, getattr(self, name), zero=True)
         check_fraction("label_smoothing", self.label_smoothing)
         check_fraction("penalty_warmup", self.penalty_warmup, closed=True)
         check_fraction("weight_average", self.weight_average)
+
+    def fit_to(self, n_cells: int) -> TrainingSettings:
+        """The same with the numbers of epochs and of cells in a minibatch fitted to the training cells."""
+        epochs = min(50, max(5, 400_000 // n_cells)) if self.max_epochs is None else self.max_epochs
+        size = min(1024, max(64, n_cells // 300)) if self.batch_size is None else self.batch_size
+        return replace(self, max_epochs=epochs, batch_size=min(size, n_cells))
 
     @property
     def monitored(self) -> tuple[str, Literal["min", "max"]]:
@@ -91,9 +103,5 @@ def change_settings(settings: TrainingSettings, **changes: Any) -> TrainingSetti
     TypeError
         A name is not a setting.
     """
-    unknown = set(changes) - set(SETTING_NAMES)
-    if unknown:
-        raise TypeError(
-            f"Unknown training settings {listing(sorted(unknown))}; known are {listing(SETTING_NAMES, 40)}."
-        )
-    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    check_names("training setting", changes, SETTING_NAMES)
+    return replace(settings, **{name: as_plain(value) for name, value in changes.items() if value is not None})

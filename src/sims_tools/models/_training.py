@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -78,6 +78,8 @@ class TrainingMixin(Knowledge):
         train, validation = split if split is not None else stratified_split(dataset.labels, validation_size, seed)
         if len(train) == 0:
             raise ValueError("There is no labelled cell to train on.")
+        chosen = chosen.fit_to(len(train))
+        self.was_interrupted_ = False
         self._fit_transform(dataset, train)
         self._set_loss(dataset.labels[train], chosen)
         splitter = CellSplitter(
@@ -85,7 +87,7 @@ class TrainingMixin(Knowledge):
             train=train,
             validation=validation,
             dataset=dataset,
-            batch_size=min(chosen.batch_size, len(train)),
+            batch_size=cast("int", chosen.batch_size),
             distributed=use_distributed_sampler(strategy),
             seed=0 if seed is None else seed,
         )
@@ -118,7 +120,7 @@ class TrainingMixin(Knowledge):
         totals = None if registered is None else np.asarray(registered, dtype=np.float64).ravel()
         layer = manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key
         matrix = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        kind = resolve_kind(self.adata, layer)
+        kind = resolve_kind(self.adata, layer, self.registry_["setup_args"].get("input_kind", "auto"))
         return CellDataset(matrix, labels, kind, totals, np.arange(len(labels)))
 
     def _fit_transform(self, dataset: CellDataset, train: np.ndarray) -> None:

@@ -71,7 +71,8 @@ def training_history(
     if ax is not None and len(wanted) != 1:
         raise ValueError(f"`ax` holds one metric, and {len(wanted)} are to be drawn; name one in `metrics`.")
     axes = [ax] if ax is not None else _panels(len(wanted))
-    training = adata.uns[Keys(key).uns].get("params", {}).get("training", {})
+    entry = adata.uns[Keys(key).uns]
+    training = entry.get("training_params", entry.get("params", {})).get("training", {})
     best = _best_epoch(history, str(training.get("monitor", "accuracy")))
     for panel, name in zip(axes, wanted, strict=True):
         _draw(panel, history, name, best)

@@ -13,11 +13,11 @@ from scipy import sparse
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
 from sims_tools._log import logger
-from sims_tools._validate import check_fraction, check_obs_key
+from sims_tools._validate import check_fraction, check_obs_key, check_positive
 from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up, softmax
 from sims_tools.models import ClassifierModel, load
 from sims_tools.models._storage import package_versions
-from sims_tools.tl._write import Results, storable, write_annotation
+from sims_tools.tl._write import Results, check_writable, storable, write_annotation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -102,7 +102,9 @@ def annotate(
         Embedding (n_obs, n_latent).
     `adata.uns[key_added]` : :class:`dict`
         `classes`, `features` (the model's genes), `feature_var_names` (their names here, "" where missing), `params`,
-        `versions` and `gene_match` (genes found and missing, and the share of the model's mask weight that is found).
+        `versions`, `gene_match` (genes found and missing, and the share of the model's mask weight that is found) and
+        `slots` (what was written beside this, so that the next annotation can take its place). What training recorded
+        stays: `metrics`, `history`, and its `params` as `training_params`.
 
     Raises
     ------
@@ -129,7 +131,7 @@ def annotate(
     """
     keys = Keys(key_added)
     model = load(model) if isinstance(model, str | Path) else model
-    _check_request(adata, model, groupby, min_confidence, top_k)
+    _check_request(adata, model, groupby, min_confidence, top_k, batch_size)
     allowed = None if classes is None else restrict(model.classes, classes)
     match = model.match(adata)
     if copy:
@@ -161,12 +163,12 @@ def annotate(
 
 
 def _check_request(
-    adata: AnnData, model: object, groupby: str | None, min_confidence: float | None, top_k: int | None
+    adata: AnnData, model: object, groupby: str | None, min_confidence: float | None, top_k: int | None, batch_size: int
 ) -> None:
     if not isinstance(model, ClassifierModel):
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
-    if adata.isbacked and adata.is_view:
-        raise ValueError("A view of a backed object cannot hold results; pass `adata.to_memory()` or the whole object.")
+    check_writable(adata)
+    check_positive("batch_size", batch_size)
     if groupby is not None:
         check_obs_key(adata, groupby, "groupby")
     if min_confidence is not None:
@@ -195,20 +197,18 @@ def _results(
     prob = _probabilities(found, allowed)
     calls = call_labels(prob, uncalled=found.empty, min_confidence=params["min_confidence"])
     rejects = params["min_confidence"] is not None or bool(found.empty.any())
-    categories = _categories(model.classes, rejects)
     results = Results()
-    results.obs[keys.label] = pd.Categorical.from_codes(calls.codes, categories)
+    results.obs[keys.label] = _labels(calls.codes, model.classes, rejects)
     results.obs[keys.confidence] = calls.confidence
     if params["top_k"] is not None:
-        for rank, (codes, values) in enumerate(
-            zip(*(each.T for each in runners_up(prob, params["top_k"])), strict=True), 2
-        ):
-            results.obs[keys.top_label(rank)] = pd.Categorical.from_codes(codes, model.classes)
-            results.obs[keys.top_prob(rank)] = values.astype(np.float32)
+        codes, values = runners_up(prob, params["top_k"], allowed)
+        for column in range(codes.shape[1]):
+            results.obs[keys.top_label(column + 2)] = pd.Categorical.from_codes(codes[:, column], model.classes)
+            results.obs[keys.top_prob(column + 2)] = values[:, column]
     if params["groupby"] is not None:
         groups = pd.factorize(adata.obs[params["groupby"]])[0]
         votes, shares = majority_vote(calls.codes, groups, len(model.classes) + 1)
-        results.obs[keys.majority] = pd.Categorical.from_codes(votes, categories)
+        results.obs[keys.majority] = _labels(votes, model.classes, rejects)
         results.obs[keys.majority_share] = shares
     results.obsm[keys.prob] = prob
     if found.masks is not None:
@@ -226,11 +226,17 @@ def _results(
     return results
 
 
+def _labels(codes: np.ndarray, classes: np.ndarray, rejects: bool) -> pd.Categorical:
+    """Names of codes; the code after the last class is "Unknown", which may be the name of a class as well."""
+    names = list(classes)
+    if rejects and UNKNOWN not in names:
+        names.append(UNKNOWN)
+    if UNKNOWN in names:
+        codes = np.where(codes == len(classes), names.index(UNKNOWN), codes)
+    return pd.Categorical.from_codes(codes, names)
+
+
 def _probabilities(found: Inferred, allowed: np.ndarray | None) -> np.ndarray:
     """Softmax; a cell without counts says nothing, so its probabilities are equal."""
     logits = np.where(found.empty[:, None], np.float32(0), found.logits)
     return softmax(logits, allowed)
-
-
-def _categories(classes: np.ndarray, rejects: bool) -> list[str]:
-    return [*classes, UNKNOWN] if rejects else list(classes)

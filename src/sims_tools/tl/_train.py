@@ -10,14 +10,14 @@ import numpy as np
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
-from sims_tools._validate import check_choice, check_fraction, check_obs_key
+from sims_tools._validate import check_choice, check_fraction, check_names, check_obs_key
 from sims_tools.data._moments import gene_moments, most_variable
 from sims_tools.data._reference import SHADOW_LABELS, SHADOW_TOTALS, read_reference, report_classes
 from sims_tools.data._split import grouped_split, split_column, stratified_split
 from sims_tools.models import SIMS, ClassifierModel
 from sims_tools.models._settings import SETTING_NAMES, change_settings
 from sims_tools.models._storage import package_versions
-from sims_tools.tl._write import storable, write_training
+from sims_tools.tl._write import check_writable, storable, write_training
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -155,6 +155,9 @@ def _train(
     """Train any architecture: read, split, choose genes, fit, write."""
     check_choice("preset", preset, model_class.presets)
     check_fraction("validation_size", validation_size)
+    check_writable(adata)
+    known = (*model_class.network_param_names(), *SETTING_NAMES, "scale_genes", "gene_dropout")
+    check_names("parameter", params, known)
     settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
     building = {name: value for name, value in params.items() if name not in SETTING_NAMES}
     change_settings(model_class.presets[preset].training, max_epochs=run["max_epochs"], **settings)
@@ -201,7 +204,11 @@ def _shadow_model(
     """Build a model on a shadow of the user's object; the model lets go of the cells at the end."""
     shadow = reference.shadow(unlabeled_category)
     model_class.setup_anndata(
-        shadow, SHADOW_LABELS, unlabeled_category=unlabeled_category, total_counts_key=SHADOW_TOTALS
+        shadow,
+        SHADOW_LABELS,
+        unlabeled_category=unlabeled_category,
+        total_counts_key=SHADOW_TOTALS,
+        input_kind="counts",
     )
     built: list[Model] = []
 

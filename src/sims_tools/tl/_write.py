@@ -33,6 +33,12 @@ class Results:
     uns: dict[str, Any] = field(default_factory=dict)
 
 
+def check_writable(adata: AnnData) -> None:
+    """Raise ValueError where results could not be written."""
+    if adata.isbacked and adata.is_view:
+        raise ValueError("A view of a backed object cannot hold results; pass `adata.to_memory()` or the whole object.")
+
+
 def write_annotation(adata: AnnData, keys: Keys, results: Results) -> None:
     """Write an annotation in place of an earlier one under the same key; what training recorded stays.
 
@@ -46,25 +52,25 @@ def write_annotation(adata: AnnData, keys: Keys, results: Results) -> None:
         What to write.
     """
     _own(adata)
-    earlier = adata.uns.get(keys.uns)
-    kept = {name: earlier[name] for name in ("history", "metrics") if name in earlier} if _is_ours(earlier) else {}
-    for column in _stale_columns(adata, keys):
-        del adata.obs[column]
-    for slot in (keys.prob, keys.masks, keys.embedding):
-        if slot in adata.obsm:
-            del adata.obsm[slot]
+    earlier = _earlier(adata, keys)
+    for slot in _slots(earlier):
+        axis, name = slot.split("/", 1)
+        if name in (table := getattr(adata, axis)):
+            del table[name]
     for name, values in results.obs.items():
         adata.obs[name] = values
     for name, array in results.obsm.items():
         adata.obsm[name] = array
-    adata.uns[keys.uns] = {**results.uns, **kept}
+    slots = [f"obs/{name}" for name in results.obs] + [f"obsm/{name}" for name in results.obsm]
+    adata.uns[keys.uns] = {**results.uns, "slots": np.array(slots), **_training_part(earlier)}
 
 
 def write_training(adata: AnnData, keys: Keys, record: Mapping[str, Any], split: pd.Categorical) -> None:
-    """Write what training leaves on the reference."""
+    """Write what training leaves on the reference; an annotation under the same key keeps its own description."""
     _own(adata)
+    earlier = _earlier(adata, keys)
     adata.obs[keys.split] = split
-    adata.uns[keys.uns] = dict(record)
+    adata.uns[keys.uns] = {**earlier, **_training_part(record)} if _slots(earlier) else dict(record)
 
 
 def _own(adata: AnnData) -> None:
@@ -72,14 +78,22 @@ def _own(adata: AnnData) -> None:
         adata._init_as_actual(adata.copy())
 
 
-def _is_ours(entry: object) -> bool:
-    return isinstance(entry, Mapping) and "classes" in entry
+def _earlier(adata: AnnData, keys: Keys) -> Mapping[str, Any]:
+    entry = adata.uns.get(keys.uns)
+    return entry if isinstance(entry, Mapping) and "classes" in entry else {}
 
 
-def _stale_columns(adata: AnnData, keys: Keys) -> list[str]:
-    fixed = {keys.label, keys.confidence, keys.majority, keys.majority_share}
-    ranked = {keys.top_label(rank) for rank in range(2, 100)} | {keys.top_prob(rank) for rank in range(2, 100)}
-    return [column for column in adata.obs.columns if column in fixed or column in ranked]
+def _slots(entry: Mapping[str, Any]) -> list[str]:
+    """What an earlier annotation wrote outside `.uns`."""
+    return [str(slot) for slot in entry.get("slots", ())]
+
+
+def _training_part(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What stays of a training record beside an annotation."""
+    if "history" not in entry:
+        return {}
+    kept = {name: entry[name] for name in ("metrics", "history") if name in entry}
+    return {**kept, "training_params": entry.get("training_params", entry.get("params", {}))}
 
 
 def storable(value: Any) -> Any:

@@ -1,0 +1,132 @@
+"""The console command: what it writes, what it says, how it exits."""
+
+from __future__ import annotations
+
+import anndata
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import sims_tools as sims
+from sims_tools.cli import main
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    cells = sims.data.planted_cells(240, 60, 3, random_state=1)
+    cells[:160].copy().write_h5ad(folder / "ref.h5ad")
+    query = cells[160:].copy()
+    del query.obs["cell_type"]
+    query.write_h5ad(folder / "query.h5ad")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(files):
+    done = _run("train", files / "ref.h5ad", "--labels-key", "cell_type", "-o", files / "model", "--max-epochs", "3")
+    assert done.exit_code == 0, done.output
+    return files / "model", done
+
+
+def _run(*args):
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def test_train_saves_a_model_and_reports_scores(model):
+    folder, done = model
+    assert sims.models.load(folder).classes.tolist() == ["type_0", "type_1", "type_2"]
+    assert "accuracy on validation cells" in done.stdout
+
+
+def test_annotate_writes_an_annotated_copy(files, model):
+    before = (files / "query.h5ad").read_bytes()
+    out = files / "new" / "out.h5ad"
+    done = _run("annotate", files / "query.h5ad", "--model", model[0], "-o", out, "--top-k", 2, "--groupby", "donor")
+    assert done.exit_code == 0, done.output
+    annotated = anndata.read_h5ad(out)
+    direct = anndata.read_h5ad(files / "query.h5ad")
+    sims.tl.annotate(direct, model[0], top_k=2, groupby="donor", progress_bar=False)
+    assert list(annotated.obs) == list(direct.obs)
+    np.testing.assert_array_equal(annotated.obsm["sims_prob"], direct.obsm["sims_prob"])
+    assert (files / "query.h5ad").read_bytes() == before
+    assert [each.name for each in out.parent.iterdir()] == ["out.h5ad"]
+
+
+def test_quiet_says_nothing(files, model):
+    done = _run("annotate", files / "query.h5ad", "--model", model[0], "-o", files / "quiet.h5ad", "--quiet", "--no-masks")
+    assert (done.exit_code, done.output) == (0, "")
+    assert "sims_masks" not in anndata.read_h5ad(files / "quiet.h5ad").obsm
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["annotate", "query.h5ad", "--model", "nowhere", "-o", "out.h5ad"], "no model folder"),
+        (["annotate", "query.h5ad", "--model", "model", "-o", "query.h5ad"], "--overwrite"),
+        (["annotate", "query.h5ad", "--model", "model", "-o", "x.h5ad", "--class", "nonsense"], "nonsense"),
+        (["train", "ref.h5ad", "--labels-key", "cell_typ", "-o", "m2"], "Did you mean 'cell_type'?"),
+        (["train", "ref.h5ad", "--labels-key", "cell_type", "-o", "model"], "--overwrite"),
+        (["train", "ref.h5ad", "--labels-key", "cell_type", "-o", "m2", "--preset", "best"], "preset"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_1(files, model, monkeypatch, args, said):
+    monkeypatch.chdir(files)
+    before = sorted(each.name for each in files.iterdir())
+    done = _run(*args)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(each.name for each in files.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["train", "ref.h5ad", "-o", "m2"],
+        ["train", "absent.h5ad", "--labels-key", "cell_type", "-o", "m2"],
+        ["train", "ref.h5ad", "--labels-key", "cell_type", "-o", "m2", "--n-top-genes", "some"],
+        ["anotate"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(files, monkeypatch, args):
+    monkeypatch.chdir(files)
+    assert _run(*args).exit_code == 2
+
+
+def test_ctrl_c_before_the_first_epoch_is_exit_code_130(files, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sims.tl, "sims_train", interrupted)
+    done = _run("train", files / "ref.h5ad", "--labels-key", "cell_type", "-o", files / "m3")
+    assert done.exit_code == 130
+    assert not (files / "m3").exists()
+
+
+def test_ctrl_c_later_saves_the_model_so_far(files, monkeypatch):
+    real = sims.tl.sims_train
+
+    def interrupted(*args, **options):
+        trained = real(*args, **options)
+        trained.was_interrupted_ = True
+        return trained
+
+    monkeypatch.setattr(sims.tl, "sims_train", interrupted)
+    done = _run("train", files / "ref.h5ad", "--labels-key", "cell_type", "-o", files / "m4", "--max-epochs", "1")
+    assert done.exit_code == 130
+    assert sims.models.load(files / "m4").is_trained_
+
+
+def test_demo_does_the_whole_job(tmp_path):
+    done = _run("demo", "-o", tmp_path / "demo")
+    assert done.exit_code == 0, done.output
+    for said in ("accuracy", "macro F1", "logistic regression", "CD19+ B", "Trained in"):
+        assert said in done.stdout
+    annotated = anndata.read_h5ad(tmp_path / "demo" / "annotated.h5ad")
+    accuracy = (annotated.obs["sims"].astype(str) == annotated.obs["cell_type"].astype(str)).mean()
+    assert accuracy > 0.7
+    assert annotated.uns["sims"]["gene_match"]["n_matched"] < annotated.uns["sims"]["gene_match"]["n_model_genes"]
+    assert sims.models.load(tmp_path / "demo" / "model").is_trained_
+    assert (tmp_path / "demo" / "feature_masks.png").stat().st_size > 10_000

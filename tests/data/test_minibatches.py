@@ -1,0 +1,164 @@
+"""Cells as minibatches of tensors: every cell once an epoch, in an order that the seed decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+from scipy import sparse
+from scvi.data import AnnDataManager
+from scvi.data.fields import LayerField
+
+from sims_tools.data._dataset import LABELS, TOTALS, CellDataset, X, cell_loader, to_batch
+from sims_tools.data._kind import InputKind
+from sims_tools.data._splitter import CellSplitter
+
+CODES = np.arange(53) % 4
+
+
+def dataset_of(matrix: object, cells: np.ndarray | None = None, totals: np.ndarray | None = None) -> CellDataset:
+    return CellDataset(matrix, CODES, InputKind("counts"), totals, np.arange(53) if cells is None else cells)
+
+
+@pytest.fixture
+def numbered(counts) -> np.ndarray:
+    """Counts whose first gene numbers the cells."""
+    counts[:, 0] = np.arange(1, 54)
+    return counts
+
+
+def an_epoch(loader) -> list[int]:
+    """Cells in the order in which they come."""
+    return [int(value) - 1 for batch in loader for value in batch[X][:, 0]]
+
+
+def test_what_a_minibatch_holds(counts):
+    rows = np.array([5, 50, 7, 0])
+    batch = dataset_of(sparse.csr_matrix(counts), cells=rows)[[0, 1, 2, 3]]
+    assert set(batch) == {"X", "labels", "total_counts"} == {X, LABELS, TOTALS}
+    assert (batch[X].dtype, batch[LABELS].dtype, batch[TOTALS].dtype) == (torch.float32, torch.int64, torch.float32)
+    assert (batch[X].shape, batch[LABELS].shape, batch[TOTALS].shape) == ((4, 17), (4, 1), (4, 1))
+    np.testing.assert_array_equal(batch[X], counts[rows])
+    np.testing.assert_array_equal(batch[LABELS].ravel(), CODES[rows])
+    np.testing.assert_array_equal(batch[TOTALS].ravel(), counts[rows].sum(1))
+
+
+def test_any_storage_gives_the_same_minibatch(store, everyhow, counts):
+    cells = np.random.default_rng(0).permutation(53)[:20]
+    dataset = dataset_of(store(everyhow, counts).X, cells)
+    np.testing.assert_array_equal(dataset[[3, 0, 19]][X], counts[cells[[3, 0, 19]]])
+    blocks = list(dataset.linear_blocks(cells, size=8))
+    np.testing.assert_array_equal(np.vstack([block.toarray() for block, _ in blocks]), counts[cells])
+
+
+def test_totals_of_all_genes_are_taken_where_known(counts):
+    totals = np.arange(53) * 10.0
+    dataset = dataset_of(sparse.csr_matrix(counts), totals=totals)
+    np.testing.assert_array_equal(dataset[[4, 2]][TOTALS].ravel(), [40, 20])
+    np.testing.assert_array_equal(dataset.subset(np.array([9]))[[0]][TOTALS].ravel(), [90])
+
+
+def test_a_tensor_does_not_share_memory_with_the_matrix(counts):
+    dense, dataset = counts.copy(), dataset_of(counts)
+    dataset[[0, 1]][X][:] = 99
+    np.testing.assert_array_equal(counts, dense)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -1.0])
+def test_a_bad_value_is_found_in_its_minibatch(counts, bad):
+    counts[30, 2] = bad
+    dataset = dataset_of(sparse.csr_matrix(counts))
+    dataset[[0, 1]]
+    with pytest.raises(ValueError, match="Raw counts are expected"):
+        dataset[[29, 30]]
+
+
+def test_to_batch():
+    batch = to_batch(sparse.csr_matrix(np.eye(3, dtype=np.float32)), np.array([1, 2, 3]))
+    np.testing.assert_array_equal(batch[X], np.eye(3))
+    assert batch[TOTALS].tolist() == [[1.0], [2.0], [3.0]]
+
+
+@pytest.mark.parametrize("batch_size", [1, 10, 53, 100])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_each_cell_comes_once_an_epoch(numbered, batch_size, shuffle):
+    loader = cell_loader(dataset_of(sparse.csr_matrix(numbered)), batch_size, shuffle=shuffle)
+    sizes = [len(batch[X]) for batch in loader]
+    assert len(loader) == len(sizes) == -(-53 // batch_size)
+    assert sizes[:-1] == [batch_size] * (len(sizes) - 1)
+    assert sum(sizes) == 53  # the last, smaller one is kept
+    order = an_epoch(loader)
+    assert sorted(order) == list(range(53))
+    assert (order == sorted(order)) != shuffle
+
+
+def test_only_the_cells_of_the_set_come(numbered):
+    cells = np.array([3, 40, 8, 11, 25])
+    dataset = dataset_of(sparse.csr_matrix(numbered)).subset(cells)
+    assert len(dataset) == 5
+    assert an_epoch(cell_loader(dataset, 2, shuffle=False)) == list(cells)
+    assert sorted(an_epoch(cell_loader(dataset, 2, shuffle=True))) == sorted(cells)
+
+
+def test_every_epoch_has_an_order_of_its_own_and_the_seed_decides_it(numbered):
+    dataset = dataset_of(sparse.csr_matrix(numbered))
+    first, again, other = (cell_loader(dataset, 10, shuffle=True, seed=seed) for seed in (3, 3, 4))
+    orders = [an_epoch(first) for _ in range(3)]
+    assert len({tuple(order) for order in orders}) == 3
+    assert [an_epoch(again) for _ in range(3)] == orders
+    assert an_epoch(other) != orders[0]
+
+
+def test_the_order_does_not_hang_on_the_global_seed(numbered):
+    dataset = dataset_of(sparse.csr_matrix(numbered))
+    orders = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        orders.append(an_epoch(cell_loader(dataset, 10, shuffle=True)))
+    assert orders[0] == orders[1]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_loading_leaves_the_global_random_state_alone(numbered, shuffle):
+    before = torch.random.get_rng_state()
+    an_epoch(cell_loader(dataset_of(sparse.csr_matrix(numbered)), 10, shuffle=shuffle))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_two_processes_share_the_cells(numbered, monkeypatch):
+    import torch.distributed as dist
+
+    monkeypatch.setattr(dist, "is_available", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda *_: 2)
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    seen: list[list[int]] = []
+    for rank in (0, 1):
+        monkeypatch.setattr(dist, "get_rank", lambda *_, rank=rank: rank)
+        dataset = dataset_of(sparse.csr_matrix(numbered))
+        seen.append(an_epoch(cell_loader(dataset, 10, shuffle=True, distributed=True, seed=1)))
+    assert set(seen[0]) | set(seen[1]) == set(range(53))
+    assert len(set(seen[0]) & set(seen[1])) <= 1  # one cell evens out the odd number
+
+
+def splitter_of(dataset: CellDataset, train: np.ndarray, validation: np.ndarray) -> CellSplitter:
+    manager = AnnDataManager(fields=[LayerField(X, None)])
+    manager.register_fields(AnnData(np.ones((53, 1), np.float32)))
+    return CellSplitter(manager, train=train, validation=validation, dataset=dataset, batch_size=8, seed=0)
+
+
+def test_the_splitter_shuffles_training_and_keeps_validation_in_order(numbered):
+    train, validation = np.arange(40), np.arange(40, 53)
+    splitter = splitter_of(dataset_of(sparse.csr_matrix(numbered)), train, validation)
+    splitter.setup()
+    loader = splitter.train_dataloader()
+    epochs = [an_epoch(loader), an_epoch(loader)]
+    assert epochs[0] != epochs[1]
+    assert all(sorted(epoch) == list(train) for epoch in epochs)
+    assert an_epoch(splitter.val_dataloader()) == list(validation)
+    assert (splitter.n_train, splitter.n_val) == (40, 13)
+
+
+def test_without_validation_cells_there_is_no_validation_loader(numbered):
+    splitter = splitter_of(dataset_of(sparse.csr_matrix(numbered)), np.arange(53), np.array([], dtype=int))
+    assert splitter.val_dataloader() is None

@@ -1,0 +1,233 @@
+"""`models.SIMS` as a scvi-tools user knows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from scipy import sparse
+
+import sims_tools as sims
+
+SIMS = sims.models.SIMS
+TINY = {"n_d": 4, "n_a": 4, "n_steps": 2}
+RUN = {"batch_size": 64, "progress_bar": False}
+
+
+@pytest.fixture
+def native(cells: ad.AnnData) -> Any:
+    """A model set up on `cells`, not trained."""
+    SIMS.setup_anndata(cells, "cell_type")
+    return SIMS(cells, **TINY)
+
+
+def test_the_way_of_a_scvi_model(cells, native, tmp_path):
+    assert not native.is_trained_
+    native.train(2, **RUN)
+    assert native.is_trained_
+    labels = native.predict()
+    assert labels.shape == (200,)
+    assert set(labels) <= set(native.classes)
+    soft = native.predict(soft=True)
+    assert isinstance(soft, pd.DataFrame)
+    assert list(soft.index) == list(cells.obs_names)
+    assert list(soft.columns) == ["type_0", "type_1", "type_2"]
+    np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(soft.columns.to_numpy()[soft.to_numpy().argmax(1)], labels)
+    latent = native.get_latent_representation()
+    assert latent.shape == (200, 4)
+    assert latent.dtype == np.float32
+    native.save(tmp_path / "model")
+    loaded = SIMS.load(tmp_path / "model", adata=cells)
+    np.testing.assert_array_equal(loaded.predict(), labels)
+    np.testing.assert_array_equal(loaded.get_latent_representation(), latent)
+
+
+def test_it_learns(cells):
+    SIMS.setup_anndata(cells, "cell_type")
+    model = SIMS(cells, n_d=8, n_a=8, sparsity=0.0)
+    model.train(10, learning_rate=0.02, weight_average=0.5, batch_size=32, progress_bar=False)
+    assert (model.predict() == cells.obs["cell_type"].astype(str)).mean() > 0.95
+
+
+def test_tl_and_the_native_class_train_the_same_model(cells):
+    through_tl = sims.tl.sims_train(cells.copy(), "cell_type", max_epochs=2, **TINY, **RUN)
+    SIMS.setup_anndata(cells, "cell_type")
+    model = SIMS(cells, **TINY)
+    model.train(2, **RUN)
+    first, second = model.module.state_dict(), through_tl.module.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_genes_are_matched_by_name(cells, native):
+    native.train(2, **RUN)
+    expected = native.predict(soft=True)
+    order = np.random.default_rng(0).permutation(60)
+    np.testing.assert_allclose(native.predict(cells[:, order].copy(), soft=True), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        native.get_latent_representation(cells[:, order]), native.get_latent_representation(), atol=1e-5
+    )
+
+
+def test_a_query_is_left_as_it_is(cells, native, snapshot, changes):
+    native.train(1, **RUN)
+    query = sims.data.planted_cells(n_cells=50, n_genes=60, n_classes=3, random_state=1)
+    before = snapshot(query)
+    native.predict(query, soft=True)
+    native.get_latent_representation(query)
+    assert changes(before, snapshot(query)) == set()
+
+
+def test_a_layer_of_the_query(cells, native):
+    native.train(1, **RUN)
+    query = cells.copy()
+    query.layers["counts"] = query.X.toarray()
+    query.X = query.X * 0
+    np.testing.assert_array_equal(native.predict(query, soft=True, layer="counts"), native.predict(soft=True))
+
+
+def test_set_up_with_a_layer_it_predicts_from_that_layer(cells):
+    """`predict()` without cells takes those the model was set up with, as it was set up with them."""
+    expected = cells.copy()
+    SIMS.setup_anndata(expected, "cell_type")
+    reference = SIMS(expected, **TINY)
+    reference.train(1, **RUN)
+    cells.layers["counts"] = cells.X.copy()
+    cells.X = sparse.csr_matrix(np.random.default_rng(0).poisson(1.0, cells.shape).astype(np.float32))
+    SIMS.setup_anndata(cells, "cell_type", layer="counts")
+    model = SIMS(cells, **TINY)
+    model.train(1, **RUN)
+    assert torch.equal(model.module.network.head.weight, reference.module.network.head.weight)
+    np.testing.assert_array_equal(model.predict(soft=True), reference.predict(soft=True))
+    np.testing.assert_array_equal(model.get_latent_representation(), reference.get_latent_representation())
+
+
+def test_unlabelled_cells_are_left_out_and_called(cells):
+    cells.obs["label"] = cells.obs["cell_type"].astype(str)
+    cells.obs.loc[cells.obs_names[:20], "label"] = "Unknown"
+    SIMS.setup_anndata(cells, "label")
+    model = SIMS(cells, n_d=8, n_a=8, sparsity=0.0)
+    model.train(15, learning_rate=0.02, weight_average=0.5, batch_size=32, progress_bar=False)
+    assert sorted(model.classes) == ["type_0", "type_1", "type_2"]
+    used = np.concatenate([model.train_indices, model.validation_indices])
+    assert set(used) == set(range(20, 200))
+    assert (model.predict() == cells.obs["cell_type"].astype(str)).mean() > 0.6
+
+
+def test_training_twice_goes_on(native):
+    native.train(3, weight_average=0, learning_rate=0.02, schedule="constant", **RUN)
+    first = native.history_by_epoch
+    native.train(2, weight_average=0, learning_rate=1e-6, schedule="constant", **RUN)
+    second = native.history_by_epoch
+    assert list(second["epoch"]) == [0, 1, 2, 3, 4]
+    for name, values in first.items():
+        np.testing.assert_array_equal(second[name][:3], values)
+        assert np.isfinite(second[name]).all()
+    assert second["train_loss"][3] < first["train_loss"][0]
+
+
+def test_after_training_twice_the_metrics_are_those_of_the_weights(native, cells):
+    options = {"restore_best": True, "weight_average": 0, "schedule": "constant", "validation_size": 0.3}
+    native.train(1, learning_rate=0.02, **options, **RUN)
+    native.train(5, learning_rate=0.02, **options, **RUN)
+    held = cells[native.validation_indices]
+    found = (native.predict(held) == held.obs["cell_type"].astype(str)).mean()
+    assert native.metrics["accuracy_validation"] == pytest.approx(found)
+    assert native.metrics["epoch"] == native.best_epoch_
+
+
+class Interrupt(Callback):
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_model_can_be_trained_on(native):
+    native.train(9, callbacks=[Interrupt()], **RUN)
+    assert native.was_interrupted_
+    native.train(1, **RUN)
+    assert not native.was_interrupted_
+
+
+def test_a_given_split(native):
+    train, validation = np.arange(0, 200, 2), np.arange(1, 200, 2)
+    native.train(1, split=(train, validation), **RUN)
+    np.testing.assert_array_equal(native.train_indices, train)
+    np.testing.assert_array_equal(native.validation_indices, validation)
+
+
+@pytest.mark.parametrize("preset", ["default", "sims", "sctab"])
+@pytest.mark.parametrize(("n_train", "batch_size"), [(65, 64), (3, 2), (2, 1)])
+def test_a_last_batch_of_one_cell(cells, preset, n_train, batch_size):
+    SIMS.setup_anndata(cells, "cell_type")
+    model = SIMS(cells, preset=preset, **TINY)
+    split = (np.arange(n_train), np.arange(100, 120))
+    model.train(1, split=split, batch_size=batch_size, progress_bar=False)
+    assert np.isfinite(model.history_by_epoch["train_loss"]).all()
+    assert np.isfinite(model.predict(soft=True).to_numpy()).all()
+
+
+def test_the_user_may_name_presets_and_parameters(cells):
+    SIMS.setup_anndata(cells, "cell_type")
+    model = SIMS(cells, preset="sims", n_d=5, scale_genes=True)
+    assert model.params_["network"]["n_d"] == 5
+    assert model.params_["network"]["n_steps"] == 3
+    assert model.params_["scale_genes"] is True
+    assert model.module.network.n_d == 5
+
+
+def test_clear_errors(cells, native):
+    with pytest.raises(RuntimeError, match=r"train\(\)"):
+        native.predict()
+    with pytest.raises(TypeError, match=r"n_stepps.*n_steps"):
+        SIMS(cells, n_stepps=3)
+    with pytest.raises(TypeError, match=r"learning_rat.*learning_rate"):
+        native.train(1, learning_rat=1, **RUN)
+    with pytest.raises(ValueError, match="preset"):
+        SIMS(cells, preset="best")
+    with pytest.raises(KeyError, match=r"celltype.*Did you mean 'cell_type'"):
+        SIMS.setup_anndata(cells, "celltype")
+    cells.obs["cell_type"] = cells.obs["cell_type"].astype(object)
+    cells.obs.loc[cells.obs_names[0], "cell_type"] = np.nan
+    with pytest.raises(ValueError, match="NaN.*Unknown.*sims_train"):
+        SIMS.setup_anndata(cells, "cell_type")
+
+
+def test_no_labelled_cell_to_train_on(cells):
+    SIMS.setup_anndata(cells, "cell_type")
+    model = SIMS(cells, **TINY)
+    with pytest.raises(ValueError, match="no labelled cell"):
+        model.train(1, split=(np.empty(0, dtype=int), np.arange(5)), **RUN)
+
+
+def test_setting_up_again_with_other_labels_does_not_change_a_model(cells):
+    """Both write `_scvi_labels`; the first model must not train on the labels of the second."""
+    SIMS.setup_anndata(cells, "cell_type")
+    model = SIMS(cells, **TINY)
+    reference = SIMS(cells, **TINY)
+    reference.train(2, **RUN)
+    cells.obs["other"] = cells.obs["cell_type"].cat.rename_categories({"type_0": "c", "type_1": "a", "type_2": "b"})
+    SIMS.setup_anndata(cells, "other")
+    model.train(2, **RUN)
+    assert torch.equal(model.module.network.head.weight, reference.module.network.head.weight)
+
+
+def test_it_says_what_it_is(native):
+    assert repr(native) == "SIMS model: 3 classes, 60 genes, not trained"
+    assert f"{native}" == repr(native)
+    native.train(1, **RUN)
+    assert "trained" in repr(native)
+    assert "not trained" not in repr(native)
+
+
+def test_gene_weights_are_the_mean_masks_of_training_cells(native, cells):
+    np.testing.assert_allclose(native.gene_weights, 1 / 60)
+    native.train(2, **RUN)
+    sims.tl.annotate(cells, native, progress_bar=False)
+    masks = cells.obsm["sims_masks"][native.train_indices]
+    np.testing.assert_allclose(native.gene_weights, np.asarray(masks.mean(0)).ravel(), atol=1e-6)
