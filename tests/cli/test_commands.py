@@ -54,7 +54,9 @@ def test_annotate_writes_an_annotated_copy(files, model):
 
 
 def test_quiet_says_nothing(files, model):
-    done = _run("annotate", files / "query.h5ad", "--model", model[0], "-o", files / "quiet.h5ad", "--quiet", "--no-masks")
+    done = _run(
+        "annotate", files / "query.h5ad", "--model", model[0], "-o", files / "quiet.h5ad", "--quiet", "--no-masks"
+    )
     assert (done.exit_code, done.output) == (0, "")
     assert "sims_masks" not in anndata.read_h5ad(files / "quiet.h5ad").obsm
 

@@ -391,6 +391,8 @@ def test_annotating_the_reference_keeps_what_training_recorded(cells, small):
     sims.tl.annotate(cells, model, **QUIET)
     facts = cells.uns["sims"]
     assert facts["metrics"] == recorded["metrics"]
+    assert facts["training_params"]["labels_key"] == "cell_type"
+    assert facts["training_params"]["training"] == recorded["params"]["training"]
     assert set(facts["history"]) == set(recorded["history"])
     for name, values in recorded["history"].items():
         np.testing.assert_array_equal(facts["history"][name], values)
@@ -402,10 +404,14 @@ def test_training_again_does_not_rename_the_columns_of_an_annotation(cells, smal
     model = sims.tl.sims_train(cells, "cell_type", max_epochs=1, **small)
     sims.tl.annotate(cells, model, **QUIET)
     cells.obs["other"] = cells.obs["cell_type"].cat.rename_categories(["x", "y", "z"])
-    sims.tl.sims_train(cells, "other", max_epochs=1, **small)
-    if "sims_prob" in cells.obsm:
-        assert list(sims.get.prob_df(cells).columns) == ["type_0", "type_1", "type_2"]
-        assert len(sims.get.mask_df(cells, n_genes=None)) > 0
+    second = sims.tl.sims_train(cells, "other", max_epochs=2, **small)
+    assert list(sims.get.prob_df(cells).columns) == ["type_0", "type_1", "type_2"]
+    assert len(sims.get.mask_df(cells, n_genes=None)) > 0
+    facts = cells.uns["sims"]
+    assert facts["training_params"]["labels_key"] == "other"
+    assert len(facts["history"]["epoch"]) == 2
+    sims.tl.annotate(cells, second, **QUIET)
+    assert list(sims.get.prob_df(cells).columns) == ["x", "y", "z"]
 
 
 def test_no_random_stream_is_touched(cells, model):
