@@ -155,6 +155,15 @@ def test_runners_up_follow_the_call_in_order():
     assert (codes[:, 0] != call_labels(PROB, uncalled=NONE).codes).all()
 
 
+def test_classes_that_were_not_considered_are_no_runners_up():
+    allowed = np.array([False, True, True])
+    prob = softmax(np.log(PROB), allowed)
+    codes, values = runners_up(prob, 3, allowed)
+    assert codes.tolist() == [[2, -1], [1, -1], [1, -1]]
+    assert (values[:, 1] == 0).all()
+    assert values.dtype == np.float32
+
+
 def test_the_first_rank_alone_has_no_runner_up():
     codes, prob = runners_up(PROB, 1)
     assert codes.shape == prob.shape == (3, 0)

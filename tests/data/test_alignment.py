@@ -61,6 +61,17 @@ def test_the_same_genes_in_the_same_order_are_passed_through():
     assert more.select(sparse.csr_matrix(np.eye(11, dtype=np.float32))).shape == (11, 10)
 
 
+def test_selecting_shares_nothing_that_could_be_written_to():
+    values = np.arange(30, dtype=np.float32).reshape(3, 10)
+    block = sparse.csr_matrix(values)
+    for array in (block.data, block.indices, block.indptr):
+        array.flags.writeable = False
+    for query in (SYMBOLS[::-1], [*SYMBOLS[:4], *"ABCDEF"]):
+        selected = match_genes(pd.Index(query), SYMBOLS).select(block)
+        selected.sum_duplicates()
+    np.testing.assert_array_equal(block.toarray(), values)
+
+
 def test_selecting_again_is_the_same():
     match = match_genes(pd.Index(SYMBOLS[::-1]), SYMBOLS[:4])
     first, second = (sparse.csr_matrix(np.full((3, 10), k, np.float32)) for k in (1, 2))

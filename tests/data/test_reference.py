@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import anndata as ad
 import numpy as np
@@ -212,6 +213,20 @@ def test_bad_objects_are_refused_before_anything_is_read(name_cells, counts, obs
     for adata, options, error, message in cases:
         with unchanged(adata), pytest.raises(error, match=message):
             read_reference(adata, "cell_type", **options)
+
+
+def test_what_is_no_anndata_is_refused(name_cells, counts, obs):
+    import mudata
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mdata = mudata.MuData({"rna": name_cells(counts, obs)})
+    with pytest.raises(TypeError, match="is a MuData; expected an AnnData object. Give one of its modalities: 'rna'"):
+        read_reference(mdata, "cell_type")
+    with pytest.raises(TypeError, match="is a str; expected an AnnData object"):
+        read_reference("reference.h5ad", "cell_type")
+    with pytest.raises(TypeError, match="is a DataFrame; expected an AnnData object"):
+        sims.pp.input_kind(pd.DataFrame(counts))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])

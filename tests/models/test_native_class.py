@@ -142,16 +142,97 @@ def test_after_training_twice_the_metrics_are_those_of_the_weights(native, cells
 
 
 class Interrupt(Callback):
-    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+    """Ctrl-C in the second epoch."""
+
+    def __init__(self, hook: str) -> None:
+        setattr(self, hook, self._press)
+
+    def _press(self, trainer: Any, *_: Any) -> None:
         if trainer.current_epoch == 1:
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_model_can_be_trained_on(native):
-    native.train(9, callbacks=[Interrupt()], **RUN)
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_validation_end", "on_train_epoch_end"])
+def test_an_interrupted_model_can_be_trained_on(native, hook):
+    native.train(9, callbacks=[Interrupt(hook)], **RUN)
     assert native.was_interrupted_
-    native.train(1, **RUN)
+    n_before = len(native.history_by_epoch["epoch"])
+    native.train(3, **RUN)
     assert not native.was_interrupted_
+    history = native.history_by_epoch
+    assert list(history["epoch"]) == list(range(n_before + 3))
+    for name, values in history.items():
+        assert np.isfinite(values[-3:]).all(), name
+
+
+def test_what_is_tracked_only_later_is_in_the_history(native):
+    native.train(2, validation_size=0, **RUN)
+    native.train(3, restore_best=True, **RUN)
+    history = native.history_by_epoch
+    assert list(history["epoch"]) == [0, 1, 2, 3, 4]
+    assert list(np.isfinite(history["accuracy_validation"])) == [False] * 2 + [True] * 3
+    assert native.metrics["epoch"] == native.best_epoch_ >= 2
+    native.train(1, validation_size=0, **RUN)
+    assert list(np.isfinite(native.history_by_epoch["validation_loss"])) == [False] * 2 + [True] * 3 + [False]
+
+
+def test_set_up_with_a_layer_it_is_loaded_with_that_layer(cells, tmp_path):
+    cells.layers["counts"] = cells.X.copy()
+    cells.X = sparse.csr_matrix(np.random.default_rng(0).poisson(1.0, cells.shape).astype(np.float32))
+    SIMS.setup_anndata(cells, "cell_type", layer="counts")
+    model = SIMS(cells, **TINY)
+    model.train(1, **RUN)
+    model.save(tmp_path / "model")
+    loaded = SIMS.load(tmp_path / "model", adata=cells)
+    np.testing.assert_array_equal(loaded.predict(soft=True), model.predict(soft=True))
+
+
+def test_set_up_with_a_kind_of_input_it_predicts_from_that_kind(cells):
+    """Values that look logged and are said to be counts are counts in training and in `predict()`."""
+    counts = cells.X.toarray().astype(np.float64)
+    cells.X = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)
+    SIMS.setup_anndata(cells, "cell_type", input_kind="counts")
+    model = SIMS(cells, **TINY)
+    model.train(1, **RUN)
+    shares = cells.X / cells.X.sum(1, keepdims=True) * 1e4
+    expected = ad.AnnData(np.rint(shares * 1e3), var=cells.var[[]])  # whole numbers that stand for the same
+    np.testing.assert_allclose(model.predict(soft=True), model.predict(expected, soft=True), atol=1e-3)
+
+
+def test_set_up_with_totals_it_predicts_with_those_totals(cells):
+    """Half of the genes are kept; the totals over all of them hold for training and for `predict()`."""
+    cells.obs["total"] = np.asarray(cells.X.sum(1)).ravel()
+    half = cells[:, :30].copy()
+    SIMS.setup_anndata(half, "cell_type", total_counts_key="total")
+    model = SIMS(half, **TINY)
+    model.train(1, **RUN)
+    np.testing.assert_allclose(model.predict(soft=True), model.predict(cells, soft=True), atol=1e-5)
+    np.testing.assert_allclose(
+        model.get_latent_representation(), model.get_latent_representation(cells), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_model_without_cells_says_so(native, tmp_path):
+    native.train(1, **RUN)
+    native.save(tmp_path / "model")
+    loaded = SIMS.load(tmp_path / "model")
+    with pytest.raises(ValueError, match="pass `adata`"):
+        loaded.predict()
+    with pytest.raises(ValueError, match="no cells to train on"):
+        loaded.train(1, **RUN)
+
+
+def test_unlabelled_cells_in_a_given_split_are_left_out(cells):
+    cells.obs["label"] = cells.obs["cell_type"].astype(str)
+    cells.obs.loc[cells.obs_names[:20], "label"] = "Unknown"
+    SIMS.setup_anndata(cells, "label")
+    model = SIMS(cells, **TINY)
+    try:
+        model.train(1, split=(np.arange(0, 150), np.arange(150, 200)), **RUN)
+    except ValueError as error:
+        assert "label" in str(error)  # noqa: PT017
+    else:
+        assert set(model.train_indices) == set(range(20, 150))
 
 
 def test_a_given_split(native):

@@ -33,6 +33,17 @@ def test_settings_out_of_range_are_refused_by_name(name, value):
 
 
 @pytest.mark.parametrize(
+    ("n_cells", "epochs", "size"),
+    [(10, 50, 10), (1000, 50, 64), (8000, 50, 64), (40_000, 10, 133), (1_000_000, 5, 1024)],
+)
+def test_epochs_and_batches_fit_the_number_of_cells(n_cells, epochs, size):
+    fitted = TrainingSettings().fit_to(n_cells)
+    assert (fitted.max_epochs, fitted.batch_size) == (epochs, size)
+    chosen = TrainingSettings(max_epochs=7, batch_size=3).fit_to(n_cells)
+    assert (chosen.max_epochs, chosen.batch_size) == (7, 3)
+
+
+@pytest.mark.parametrize(
     ("monitor", "logged", "mode"),
     [("validation_loss", "validation_loss", "min"), ("macro_f1", "macro_f1_validation", "max")],
 )

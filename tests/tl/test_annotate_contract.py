@@ -121,6 +121,23 @@ def test_counts_in_a_layer_are_the_same_counts(cells, model):
     same(annotated(cells, model, layer="raw"), expected, atol=0)
 
 
+def test_there_need_be_no_matrix_beside_the_layer(cells, model, small):
+    expected = annotated(cells, model)
+    cells.layers["raw"] = cells.X
+    del cells.X
+    same(annotated(cells, model, layer="raw"), expected, atol=0)
+    assert sims.tl.sims_train(cells, "cell_type", layer="raw", max_epochs=1, **small).is_trained_
+
+
+def test_a_layer_of_every_storage(cells, store, model, small):
+    expected = annotated(cells, model)
+    cells.layers["raw"] = cells.X.tocsc()
+    cells.X = cells.X * 0
+    stored = store(cells)
+    sims.tl.annotate(stored, model, layer="raw", **QUIET)
+    np.testing.assert_array_equal(stored.obsm["sims_prob"], expected.obsm["sims_prob"])
+
+
 @settings(max_examples=12, deadline=None, derandomize=True, database=None)
 @given(cell_order=st.permutations(range(200)), gene_order=st.permutations(range(60)))
 def test_a_cell_gets_its_answer_wherever_it_and_its_genes_stand(planted, model, cell_order, gene_order):

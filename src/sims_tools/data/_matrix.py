@@ -18,9 +18,14 @@ def check_matrix(adata: AnnData, layer: str | None = None) -> None:
     ------
     KeyError
         `layer` is not in `adata.layers`.
+    TypeError
+        `adata` is something else.
     ValueError
         The object holds no matrix, no cells or no genes.
     """
+    if not isinstance(adata, AnnData):
+        hint = f" Give one of its modalities: {listing(adata.mod)}." if hasattr(adata, "mod") else ""
+        raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData object.{hint}")
     names = [name for name in adata.layers if name is not None]  # anndata >= 0.13 keeps X under None
     if layer is not None and layer not in names:
         raise KeyError(f"`layer={layer!r}` is not in `adata.layers`, which has {listing(names)}.")

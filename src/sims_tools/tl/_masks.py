@@ -72,6 +72,12 @@ def rank_mask_genes(
         How the ranking was made; `groups` and `absent_weight` (float64, one value per group) give the share of the
         mask that lies on genes `adata` lacks.
 
+    Notes
+    -----
+    scanpy's dot, matrix and violin plots refuse a column that has categories without cells, as an annotation has
+    where a class was never called. Take them out first:
+    ``adata.obs["sims"] = adata.obs["sims"].cat.remove_unused_categories()``.
+
     Examples
     --------
     >>> sims.tl.rank_mask_genes(adata)
