@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from importlib.metadata import version
 
 import anndata as ad
 import numpy as np
@@ -61,8 +62,10 @@ def test_views_are_read_without_becoming_copies(store, everyhow, counts, unchang
 
 def test_view_of_a_view(store, everyhow, counts):
     parent = store(everyhow, counts)
-    if parent.isbacked:
-        pytest.skip("anndata makes no view of a backed view")
+    if parent.isbacked and version("anndata") < "0.13":
+        with pytest.raises(ValueError, match="view of a view"):  # anndata makes none
+            parent[PERMUTED][5:40]
+        return
     shown = parent[PERMUTED][5:40][:, [4, 2]][::2]
     assert shown.is_view
     np.testing.assert_array_equal(joined(shown), counts[PERMUTED][5:40][:, [4, 2]][::2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -376,10 +377,14 @@ def test_one_cell(cells, model):
     assert found.obs["sims_majority_share"].iloc[0] == 1
 
 
-def test_a_view_becomes_an_object_of_its_own(cells, model):
-    part = cells[50:80]
-    sims.tl.annotate(part, model, **QUIET)
+def test_a_view_becomes_an_object_of_its_own_without_a_warning(cells, model, small):
+    part, reference = cells[50:80], cells[:100]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ad.ImplicitModificationWarning)
+        sims.tl.annotate(part, model, **QUIET)
+        sims.tl.sims_train(reference, "cell_type", max_epochs=1, **small)
     assert not part.is_view
+    assert not reference.is_view
     same(part, annotated(cells, model)[50:80])
     assert "sims" not in cells.obs
 

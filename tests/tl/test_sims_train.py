@@ -507,6 +507,21 @@ def test_global_streams_are_left_where_they_were(cells, small):
     assert random.getstate() == python_state
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_number_of_threads_is_put_back(cells, small, fails):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        if fails:
+            with pytest.raises(ValueError, match="monitor"):
+                train(cells, small, monitor="nothing")
+        else:
+            train(cells, small)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 # --- what it leaves behind --------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-_EXPECTED = (ValueError, TypeError, LookupError, OSError, RuntimeError)
+_EXPECTED = (ValueError, TypeError, LookupError, OSError, RuntimeError, ArithmeticError)
 
 
 class OneLineErrors(click.Group):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def check_matrix(adata: AnnData, layer: str | None = None) -> None:
         The object holds no matrix, no cells or no genes.
     """
     if not isinstance(adata, AnnData):
-        hint = f" Give one of its modalities: {listing(adata.mod)}." if hasattr(adata, "mod") else ""
+        modalities = getattr(adata, "mod", None)
+        hint = f" Give one of its modalities: {listing(modalities)}." if isinstance(modalities, Mapping) else ""
         raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData object.{hint}")
     names = [name for name in adata.layers if name is not None]  # anndata >= 0.13 keeps X under None
     if layer is not None and layer not in names:

@@ -18,6 +18,7 @@ from sims_tools._log import logger as log
 from sims_tools._log import quiet_libraries
 from sims_tools.models._callbacks import KeepWeights
 from sims_tools.models._plan import ClassificationPlan
+from sims_tools.models._progress import EpochBar
 from sims_tools.models._settings import TrainingSettings
 
 
@@ -110,8 +111,8 @@ def run_training(
             strategy=strategy,
             precision=precision,
             logger=[HistoryLogger(), *loggers],
-            callbacks=[keep, *callbacks],
-            enable_progress_bar=progress_bar,
+            callbacks=[keep, *([EpochBar()] if progress_bar else []), *callbacks],
+            enable_progress_bar=False,
             gradient_clip_val=settings.gradient_clip or None,
             check_val_every_n_epoch=1,
             limit_val_batches=1.0 if splitter.n_val else 0,

@@ -68,6 +68,8 @@ class TrainingMixin(Knowledge):
             A name is not a training setting.
         ValueError
             A value is out of range, or there is nothing to train on.
+        FloatingPointError
+            Training diverged.
         KeyboardInterrupt
             Interrupted before the first epoch was done; later, the model so far is kept.
         """
@@ -104,8 +106,16 @@ class TrainingMixin(Knowledge):
                 callbacks=callbacks,
                 progress_bar=progress_bar,
             )
+        self._check_finite()
         self.training_ = asdict(chosen)
         self.gene_weights_ = self._measure_gene_weights(dataset, train)
+
+    def _check_finite(self) -> None:
+        if not all(bool(torch.isfinite(each).all()) for each in self.module.parameters()):
+            self.is_trained_ = False
+            raise FloatingPointError(
+                "Training diverged: weights became NaN or infinite. Lower `learning_rate`, or use `gradient_clip`."
+            )
 
     def _preset_training(self) -> TrainingSettings:
         return self.presets[self.params_["preset"]].training

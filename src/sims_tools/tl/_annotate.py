@@ -17,7 +17,7 @@ from sims_tools._validate import check_fraction, check_obs_key, check_positive
 from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up, softmax
 from sims_tools.models import ClassifierModel, load
 from sims_tools.models._storage import package_versions
-from sims_tools.tl._write import Results, check_writable, storable, write_annotation
+from sims_tools.tl._write import Results, check_target, storable, write_annotation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -167,7 +167,7 @@ def _check_request(
 ) -> None:
     if not isinstance(model, ClassifierModel):
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
-    check_writable(adata)
+    check_target(adata)
     check_positive("batch_size", batch_size)
     if groupby is not None:
         check_obs_key(adata, groupby, "groupby")

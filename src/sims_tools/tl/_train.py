@@ -17,7 +17,7 @@ from sims_tools.data._split import grouped_split, split_column, stratified_split
 from sims_tools.models import SIMS, ClassifierModel
 from sims_tools.models._settings import SETTING_NAMES, change_settings
 from sims_tools.models._storage import package_versions
-from sims_tools.tl._write import check_writable, storable, write_training
+from sims_tools.tl._write import check_target, storable, write_training
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -106,7 +106,9 @@ def sims_train(
         Fewer than two classes; no cells or genes; repeated gene names; NaN, infinite, negative or scaled values; a
         parameter out of range.
     TypeError
-        A name in `params` is unknown.
+        A name in `params` is unknown, or `adata` is not an AnnData.
+    FloatingPointError
+        Training diverged.
 
     Examples
     --------
@@ -155,7 +157,7 @@ def _train(
     """Train any architecture: read, split, choose genes, fit, write."""
     check_choice("preset", preset, model_class.presets)
     check_fraction("validation_size", validation_size)
-    check_writable(adata)
+    check_target(adata)
     known = (*model_class.network_param_names(), *SETTING_NAMES, "scale_genes", "gene_dropout")
     check_names("parameter", params, known)
     settings = {name: value for name, value in params.items() if name in SETTING_NAMES}

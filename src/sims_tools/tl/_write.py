@@ -33,8 +33,19 @@ class Results:
     uns: dict[str, Any] = field(default_factory=dict)
 
 
-def check_writable(adata: AnnData) -> None:
-    """Raise ValueError where results could not be written."""
+def check_target(adata: AnnData) -> None:
+    """Raise where results could not be written.
+
+    Raises
+    ------
+    TypeError
+        It is not an AnnData.
+    ValueError
+        It is a view of a backed object.
+    """
+    if not isinstance(adata, AnnData):
+        hint = " Pass one of its modalities, such as `mdata.mod['rna']`." if hasattr(adata, "mod") else ""
+        raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData.{hint}")
     if adata.isbacked and adata.is_view:
         raise ValueError("A view of a backed object cannot hold results; pass `adata.to_memory()` or the whole object.")
 
