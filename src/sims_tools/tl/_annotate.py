@@ -129,6 +129,7 @@ def annotate(
     >>> query = cells[400:].copy()
     >>> sims.tl.annotate(query, model, progress_bar=False)
     """
+    check_target(adata)
     keys = Keys(key_added)
     model = load(model) if isinstance(model, str | Path) else model
     _check_request(adata, model, groupby, min_confidence, top_k, batch_size)
@@ -167,7 +168,6 @@ def _check_request(
 ) -> None:
     if not isinstance(model, ClassifierModel):
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
-    check_target(adata)
     check_positive("batch_size", batch_size)
     if groupby is not None:
         check_obs_key(adata, groupby, "groupby")
