@@ -84,7 +84,7 @@ def test_the_description_is_readable(model, folder):
     assert found["model"] == "sims"
     assert found["classes"] == ["type_0", "type_1", "type_2"]
     assert found["genes"] == [f"gene_{i}" for i in range(60)]
-    assert found["labels_key"] == "cell_type"
+    assert found["setup"]["labels_key"] == "cell_type"
     assert found["params"]["network"]["n_d"] == 8
     assert (
         found["versions"]["torch"] == torch.__version__.split("+")[0] or found["versions"]["torch"] == torch.__version__

@@ -47,6 +47,7 @@ def infer_blocks(
     kind: InputKind,
     *,
     layer: str | None,
+    totals: np.ndarray | None,
     batch_size: int,
     explain: bool,
     progress_bar: bool,
@@ -65,6 +66,8 @@ def infer_blocks(
         What its values are.
     layer
         Where the values are; None is `.X`.
+    totals
+        (n_obs,) totals to use instead of those of the values.
     batch_size
         Cells at a time; what is dense is (batch_size, n_genes).
     explain
@@ -74,9 +77,10 @@ def infer_blocks(
     """
     module.eval()
     with tqdm(total=adata.n_obs, unit="cell", desc="annotate", disable=not progress_bar, leave=False) as bar:
-        for _, block in iter_blocks(adata, layer, batch_size):
-            linear, totals = kind.to_linear(block)
-            yield _infer(module, match.select(linear), totals, explain)
+        for start, block in iter_blocks(adata, layer, batch_size):
+            linear, own = kind.to_linear(block)
+            total = own if totals is None else totals[start : start + len(own)]
+            yield _infer(module, match.select(linear), total, explain)
             bar.update(block.shape[0])
 
 

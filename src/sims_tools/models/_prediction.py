@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,7 @@ class PredictionMixin(Knowledge):
         *,
         layer: str | None = None,
         input_kind: str = "auto",
+        totals: np.ndarray | None = None,
         match: GeneMatch | None = None,
         batch_size: int = 512,
         explain: bool = False,
@@ -62,6 +64,9 @@ class PredictionMixin(Knowledge):
             Cells stored any way: array, sparse, view, backed, dask. It is only read.
         %(layer)s
         %(input_kind)s
+        totals
+            (n_obs,) total counts of each cell over all its genes, where `adata` holds some genes only; None sums the
+            genes that are there.
         match
             Result of :meth:`match`, where it is known already.
         batch_size
@@ -92,6 +97,7 @@ class PredictionMixin(Knowledge):
             match,
             kind,
             layer=layer,
+            totals=totals,
             batch_size=batch_size,
             explain=explain,
             progress_bar=progress_bar,
@@ -117,10 +123,10 @@ class PredictionMixin(Knowledge):
         -------
         Labels (n_obs,), or a table of probabilities (n_obs, n_classes).
         """
-        adata, layer = self._given_or_own(adata, layer)
-        prob = softmax(np.concatenate([each.logits for each in self.infer(adata, layer=layer, batch_size=batch_size)]))
+        how = self._given_or_own(adata, layer)
+        prob = softmax(np.concatenate([each.logits for each in self.infer(**how, batch_size=batch_size)]))
         if soft:
-            return pd.DataFrame(prob, index=adata.obs_names, columns=self.classes)
+            return pd.DataFrame(prob, index=how["adata"].obs_names, columns=self.classes)
         return self.classes[prob.argmax(1)]
 
     @docs.dedent
@@ -141,12 +147,20 @@ class PredictionMixin(Knowledge):
         -------
         (n_obs, n_latent) float32.
         """
-        adata, layer = self._given_or_own(adata, layer)
-        return np.concatenate([each.embedding for each in self.infer(adata, layer=layer, batch_size=batch_size)])
+        how = self._given_or_own(adata, layer)
+        return np.concatenate([each.embedding for each in self.infer(**how, batch_size=batch_size)])
 
-    def _given_or_own(self, adata: AnnData | None, layer: str | None) -> tuple[AnnData, str | None]:
+    def _given_or_own(self, adata: AnnData | None, layer: str | None) -> dict[str, Any]:
+        """What to read and how: given cells as they come, the model's own as they were set up."""
         if adata is not None:
-            return adata, layer
+            return {"adata": adata, "layer": layer}
         if self.adata is None:
             raise ValueError("The model holds no cells (it was loaded, or trained by `tl`); pass `adata`.")
-        return self.adata, self.registry_["setup_args"].get("layer") if layer is None else layer
+        setup = self.registry_["setup_args"]
+        totals_key = setup.get("total_counts_key")
+        return {
+            "adata": self.adata,
+            "layer": setup.get("layer") if layer is None else layer,
+            "input_kind": setup.get("input_kind", "auto"),
+            "totals": None if totals_key is None else self.adata.obs[totals_key].to_numpy(dtype=float),
+        }

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from scvi.train import TrainRunner
@@ -20,6 +21,9 @@ from sims_tools.models._callbacks import KeepWeights
 from sims_tools.models._plan import ClassificationPlan
 from sims_tools.models._progress import EpochBar
 from sims_tools.models._settings import TrainingSettings
+
+History = dict[str, pd.DataFrame]
+"""A one-column table by epoch for each logged quantity, as scvi-tools keeps it."""
 
 
 class HistoryLogger(SimpleLogger):
@@ -52,8 +56,8 @@ class ClassifierRunner(TrainRunner):
                 raise KeyboardInterrupt("Training was interrupted before its first epoch was done.") from None
             self.model.was_interrupted_ = True
             log.warning("Training was interrupted after %d epochs; the model so far is kept.", keep.epochs_done)
-        n_before = len(self.model.history_by_epoch.get("epoch", ()))
-        self._update_history()
+        earlier, n_before = self.model.history_, len(self.model.history_by_epoch.get("epoch", ()))
+        self.model.history_ = join_histories(earlier, self.trainer.logger.history, n_before)
         restored = keep.best_epoch if keep.restore else None
         self.model.best_epoch_ = None if restored is None else n_before + restored
         self.model.train_indices = self.data_splitter.train_idx
@@ -123,15 +127,33 @@ def run_training(
         )()
 
 
-def history_arrays(history: dict[str, Any] | None) -> dict[str, np.ndarray]:
+def join_histories(earlier: History | None, later: History, n_before: int) -> History:
+    """A history and that of a training that went on from there, its epochs counted on.
+
+    Parameters
+    ----------
+    earlier, later
+        A one-column DataFrame by epoch for each logged quantity.
+    n_before
+        Epochs of the earlier history.
+    """
+    joined = dict(earlier or {})
+    for name, frame in later.items():
+        if frame.index.name == "epoch":
+            moved = frame.set_axis(pd.Index(frame.index + n_before, name="epoch"))
+            joined[name] = pd.concat([joined[name], moved]) if name in joined else moved
+    return joined
+
+
+def history_arrays(history: History | None) -> dict[str, np.ndarray]:
     """A model's history as equally long float arrays, one value an epoch; NaN where an epoch has none.
 
     Parameters
     ----------
     history
-        scvi-tools' history: a one-column DataFrame for each logged quantity.
+        A one-column DataFrame by epoch for each logged quantity.
     """
-    frames = {name: frame for name, frame in (history or {}).items() if frame.index.name == "epoch"}
+    frames = history or {}
     if not frames:
         return {}
     epochs = np.unique(np.concatenate([frame.index.to_numpy(dtype=float) for frame in frames.values()]))

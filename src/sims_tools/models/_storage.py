@@ -14,6 +14,9 @@ from sims_tools.models._registry import make_registry
 
 _PACKAGES = ("sims-tools", "scvi-tools", "torch", "anndata", "scanpy", "numpy")
 
+_SETUP = ("labels_key", "layer", "total_counts_key", "input_kind")
+"""Arguments of `setup_anndata` that say how the model's own cells are read."""
+
 _CITATION = (
     "Gonzalez-Ferrer J, Lehrer J, et al. SIMS: A deep-learning label transfer tool for single-cell RNA sequencing "
     "analysis. Cell Genomics, 2024."
@@ -27,7 +30,7 @@ def package_versions() -> dict[str, str]:
 
 def describe(model: Any) -> dict[str, Any]:
     """The JSON-ready header of a trained model."""
-    labels_key = model.registry_["setup_args"].get("labels_key", "labels")
+    setup = model.registry_["setup_args"]
     return {
         "model": model.name,
         "method": model.reference,
@@ -35,7 +38,7 @@ def describe(model: Any) -> dict[str, Any]:
         "versions": package_versions(),
         "classes": model.classes_,
         "genes": model.genes_,
-        "labels_key": labels_key,
+        "setup": {name: setup.get(name) for name in _SETUP},
         "transform": {
             "input": "raw counts, or values proportional to them within each cell",
             "normalisation": f"log1p of counts per {TARGET_SUM:.0f}, totals over all genes of the cell",
@@ -57,9 +60,8 @@ def describe(model: Any) -> dict[str, Any]:
 
 def registry_from(header: dict[str, Any]) -> dict[str, Any]:
     """scvi-tools' registry for a model that is being loaded."""
-    return make_registry(
-        header["model"], header["genes"], header["classes"], UNKNOWN, {"labels_key": header["labels_key"]}
-    )
+    setup = {name: value for name, value in header["setup"].items() if value is not None}
+    return make_registry(header["model"], header["genes"], header["classes"], UNKNOWN, setup)
 
 
 def history_from(header: dict[str, Any]) -> dict[str, pd.DataFrame]:

@@ -57,7 +57,7 @@ class TrainingMixin(Knowledge):
         validation_size
             Share of each class held out to judge epochs by.
         split
-            Indices of training and validation cells, instead of `validation_size`.
+            Indices of training and validation cells, instead of `validation_size`; those without a label are left out.
         %(training)s
         **settings
             Overrule the preset's :class:`~sims_tools.models.TrainingSettings`.
@@ -78,6 +78,7 @@ class TrainingMixin(Knowledge):
         dataset = self._own_cells()
         seed = self.params_["random_state"]
         train, validation = split if split is not None else stratified_split(dataset.labels, validation_size, seed)
+        train, validation = (cells[dataset.labels[cells] >= 0] for cells in map(np.asarray, (train, validation)))
         if len(train) == 0:
             raise ValueError("There is no labelled cell to train on.")
         chosen = chosen.fit_to(len(train))
