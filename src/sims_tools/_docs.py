@@ -15,9 +15,15 @@ input_kind
     "key": """\
 key
     The `key_added` that was given to :func:`~sims_tools.tl.annotate`.""",
+    "show": """\
+show
+    Show the figure; by default as :attr:`scanpy.settings.autoshow` says.
+return_fig
+    Return the figure and do not show it.""",
     "random_state": """\
 random_state
-    Seed: the same seed gives the same bits on CPU. None draws from the current random stream.""",
+    Seed: the same seed gives the same bits on CPU. None draws a seed from
+    torch's random stream.""",
     "progress_bar": """\
 progress_bar
     Show a progress bar.""",

@@ -22,6 +22,10 @@ class Keys:
 
     base: str = DEFAULT_KEY
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, str) or not self.base or "/" in self.base:
+            raise ValueError(f"{self.base!r} cannot be a key: it must be text, not empty, without '/'.")
+
     @property
     def label(self) -> str:
         """`.obs`: predicted label, categorical."""

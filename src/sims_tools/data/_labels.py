@@ -81,3 +81,22 @@ def check_classes(labels: Labels, labels_key: str) -> None:
     if len(set(labels.classes)) < len(labels.classes):
         repeated = pd.Index(labels.classes)[pd.Index(labels.classes).duplicated()]
         raise ValueError(f"`adata.obs[{labels_key!r}]` holds labels that read the same as text: {listing(repeated)}.")
+
+
+def check_clean_labels(column: pd.Series, unlabeled_category: str) -> None:
+    """Raise ValueError unless scvi-tools can take the labels as they are: text, no NaN, no category without cells."""
+    use = f"or use `sims_tools.tl.sims_train`, which reads labels of any kind from `{column.name}` as it is."
+    if column.isna().any():
+        raise ValueError(
+            f"`adata.obs[{column.name!r}]` holds NaN; give those cells the label {unlabeled_category!r}, {use}"
+        )
+    categories = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique()
+    if not all(isinstance(label, str) for label in categories):
+        raise ValueError(
+            f"`adata.obs[{column.name!r}]` holds labels that are not text; cast them with `.astype(str)`, {use}"
+        )
+    if unused := sorted(set(categories) - set(column.unique()) - {unlabeled_category}):
+        raise ValueError(
+            f"`adata.obs[{column.name!r}]` has categories without cells: {listing(unused)}; take them out with "
+            f"`.cat.remove_unused_categories()`, {use}"
+        )

@@ -13,7 +13,7 @@ from sims_tools._validate import listing
 
 
 def check_matrix(adata: AnnData, layer: str | None = None) -> None:
-    """Raise where there is nothing to read; unlike :func:`get_matrix`, it never copies what a view shows.
+    """Raise where there is nothing to read; what a view shows is not copied.
 
     Raises
     ------
@@ -35,20 +35,6 @@ def check_matrix(adata: AnnData, layer: str | None = None) -> None:
         raise ValueError(f"`adata` is empty: it has {adata.n_obs} cells and {adata.n_vars} genes.")
     if layer is None and parent_of(adata).X is None:
         raise ValueError("`adata.X` is None; name the layer that holds the counts with `layer=`.")
-
-
-def get_matrix(adata: AnnData, layer: str | None = None) -> Any:
-    """`adata.X` or `adata.layers[layer]` as it is stored: array, sparse, backed or dask; of a view, a copy.
-
-    Raises
-    ------
-    KeyError
-        `layer` is not in `adata.layers`.
-    ValueError
-        The object holds no matrix, no cells or no genes.
-    """
-    check_matrix(adata, layer)
-    return adata.X if layer is None else adata.layers[layer]
 
 
 def parent_of(adata: AnnData) -> AnnData:

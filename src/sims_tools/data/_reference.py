@@ -18,7 +18,7 @@ from ._align import check_unique
 from ._blocks import iter_blocks
 from ._kind import InputKind, resolve_kind
 from ._labels import Labels, check_classes, encode_labels
-from ._matrix import as_csr, check_matrix, get_matrix
+from ._matrix import as_csr, check_matrix
 
 SHADOW_LABELS, SHADOW_TOTALS = "labels", "total_counts"
 
@@ -106,7 +106,7 @@ def read_reference(
 
 
 def _linear_matrix(adata: AnnData, layer: str | None, kind: InputKind) -> tuple[sparse.csr_matrix, np.ndarray]:
-    matrix: Any = None if adata.is_view else get_matrix(adata, layer)
+    matrix: Any = None if adata.is_view else (adata.X if layer is None else adata.layers[layer])
     shared = sparse.issparse(matrix) and matrix.format == "csr" and kind.scale != "log1p"
     blocks, totals = [], []
     for _, block in iter_blocks(adata, layer):

@@ -19,12 +19,13 @@ from sims_tools._keys import UNKNOWN
 from sims_tools._log import quiet_libraries
 from sims_tools._validate import as_plain, check_choice, check_fraction, check_names, check_obs_key
 from sims_tools.data._dataset import TOTALS
+from sims_tools.data._labels import check_clean_labels
 from sims_tools.models._inputs import CountTransform
 from sims_tools.models._module import ClassifierModule
 from sims_tools.models._persist import read_folder, write_folder
 from sims_tools.models._prediction import PredictionMixin
 from sims_tools.models._preset import Preset
-from sims_tools.models._random import seeded
+from sims_tools.models._random import resolve_seed, seeded
 from sims_tools.models._registry import make_registry
 from sims_tools.models._storage import describe, history_from, registry_from
 from sims_tools.models._training import TrainingMixin
@@ -83,7 +84,7 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
             "scale_genes": recipe.scale_genes if scale_genes is None else bool(scale_genes),
             "gene_dropout": recipe.gene_dropout if gene_dropout is None else as_plain(gene_dropout),
             "network": self._network_params(recipe, network_params),
-            "random_state": None if random_state is None else int(random_state),
+            "random_state": resolve_seed(random_state),
         }
         check_fraction("gene_dropout", self.params_["gene_dropout"])
         super().__init__(adata, registry)
@@ -155,15 +156,11 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         KeyError
             A column or layer does not exist.
         ValueError
-            A label is NaN.
+            A label is NaN or no text, or a category has no cell.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
         check_obs_key(adata, labels_key, "labels_key")
-        if adata.obs[labels_key].isna().any():
-            raise ValueError(
-                f"`adata.obs[{labels_key!r}]` holds NaN; give those cells the label {unlabeled_category!r} "
-                "(`unlabeled_category`), or use `sims_tools.tl.sims_train`, which leaves them out."
-            )
+        check_clean_labels(adata.obs[labels_key], unlabeled_category)
         fields = [
             LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
             LabelsWithUnlabeledObsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category),
@@ -221,7 +218,7 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         """
         if not self.is_trained_:
             raise RuntimeError("The model is not trained yet; there is nothing to save.")
-        write_folder(Path(dir_path), describe(self), self.module.state_dict(), overwrite=overwrite)
+        write_folder(Path(dir_path).absolute(), describe(self), self.module.state_dict(), overwrite=overwrite)
 
     @classmethod
     def load(

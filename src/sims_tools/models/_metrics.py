@@ -20,8 +20,8 @@ SCORES = (
 def scores_from_confusion(confusion: Tensor) -> dict[str, Tensor]:
     """Scores over the classes that occur, true or predicted.
 
-    Balanced accuracy and recall average over classes that have true cells; F1, precision and specificity over
-    classes that have true or predicted cells, as scikit-learn does. A ratio without cases counts as zero.
+    Balanced accuracy is the mean recall of the classes that have true cells; the other means are over the classes that
+    have true or predicted cells, as scikit-learn's. A ratio without cases counts as zero.
 
     Parameters
     ----------

@@ -8,13 +8,17 @@ from contextlib import contextmanager
 import torch
 
 
-@contextmanager
-def seeded(random_state: int | None) -> Iterator[None]:
-    """Seed torch inside the block and restore its generators after it; None keeps the user's stream."""
+def resolve_seed(random_state: int | None) -> int:
+    """The seed itself, or one drawn from torch's random stream where it is None."""
     if random_state is None:
-        yield
-        return
+        return int(torch.randint(2**31 - 1, (1,)))
+    return int(random_state)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch inside the block and restore its generators after it."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(random_state)
+        torch.manual_seed(seed)
         yield

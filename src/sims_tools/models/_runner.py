@@ -90,7 +90,7 @@ def run_training(
     strategy: str | Any,
     precision: str | int,
     logger: Logger | Sequence[Logger] | None,
-    callbacks: Sequence[Callback],
+    callbacks: Callback | Sequence[Callback],
     progress_bar: bool,
     **trainer_options: Any,
 ) -> None:
@@ -103,6 +103,7 @@ def run_training(
         restore=settings.restore_best,
         weight_average=settings.weight_average,
     )
+    others = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
     loggers = [logger] if isinstance(logger, Logger) else list(logger or ())
     with quiet_libraries():
         ClassifierRunner(
@@ -115,7 +116,7 @@ def run_training(
             strategy=strategy,
             precision=precision,
             logger=[HistoryLogger(), *loggers],
-            callbacks=[keep, *([EpochBar()] if progress_bar else []), *callbacks],
+            callbacks=[keep, *([EpochBar()] if progress_bar else []), *others],
             enable_progress_bar=False,
             gradient_clip_val=settings.gradient_clip or None,
             check_val_every_n_epoch=1,

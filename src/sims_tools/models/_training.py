@@ -46,7 +46,7 @@ class TrainingMixin(Knowledge):
         strategy: Any = "auto",
         precision: str | int = "32-true",
         logger: Logger | Sequence[Logger] | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callback | Sequence[Callback] = (),
         progress_bar: bool = True,
         **settings: Any,
     ) -> None:
@@ -92,7 +92,7 @@ class TrainingMixin(Knowledge):
             dataset=dataset,
             batch_size=cast("int", chosen.batch_size),
             distributed=use_distributed_sampler(strategy),
-            seed=0 if seed is None else seed,
+            seed=seed,
         )
         with seeded(seed), enough_threads(splitter.batch_size, len(self.genes_)):
             run_training(

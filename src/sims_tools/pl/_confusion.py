@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
 from sims_tools._validate import check_choice, check_obs_key
 from sims_tools.pl._canvas import BAR_ROOM, PAD, canvas, colour_bar, hand_back, inches, ink_for, pitch_for, plain
@@ -26,6 +27,7 @@ _TITLES = {
 }
 
 
+@docs.dedent
 def confusion_matrix(
     adata: AnnData,
     labels_key: str,
@@ -48,17 +50,13 @@ def confusion_matrix(
         Annotated cells. It is not changed.
     labels_key
         Column of `adata.obs` with the true labels.
-    key
-        The `key_added` of the annotation.
+    %(key)s
     normalize
         Divide by the number of cells with the true label (`"true"`: recall on the diagonal), with the predicted
         label (`"pred"`: precision on the diagonal), of all cells (`"all"`), or show numbers of cells (`None`).
     ax
         Axes to draw on.
-    show
-        Show the figure; by default as :attr:`scanpy.settings.autoshow` says.
-    return_fig
-        Return the figure and do not show it.
+    %(show)s
 
     Returns
     -------

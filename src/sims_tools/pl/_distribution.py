@@ -7,6 +7,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
 from sims_tools._validate import check_obs_key
 from sims_tools.data._mask_stats import label_codes
@@ -17,6 +18,7 @@ from sims_tools.pl._text import SIZE, label_ticks, shorten, size_for, text_width
 _TRUE_COLOR = "#444444"
 
 
+@docs.dedent
 def label_distribution(
     adata: AnnData,
     *,
@@ -34,8 +36,7 @@ def label_distribution(
     ----------
     adata
         Annotated cells. It is not changed.
-    key
-        The `key_added` of the annotation.
+    %(key)s
     groupby
         Column of `adata.obs` (sample, donor, condition): one stacked bar for each of its values.
     labels_key
@@ -44,10 +45,7 @@ def label_distribution(
         Shares instead of numbers of cells; by default shares with `groupby` and numbers without it.
     ax
         Axes to draw on.
-    show
-        Show the figure; by default as :attr:`scanpy.settings.autoshow` says.
-    return_fig
-        Return the figure and do not show it.
+    %(show)s
 
     Returns
     -------

@@ -9,6 +9,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, check_obs_key, check_positive
 from sims_tools.pl._canvas import hand_back
@@ -21,6 +22,7 @@ from sims_tools.pl._mask_umap import draw_umap
 _N_GENES = {"umap": 6, "heatmap": 50, "cells": 50, "bar": 20}
 
 
+@docs.dedent
 def feature_masks(
     adata: AnnData,
     *,
@@ -48,8 +50,7 @@ def feature_masks(
         `"heatmap"`: labels x genes, mean mask of each label, every gene divided by its maximum.
         `"cells"`: cells x genes, cells sorted by label (of more than 2,000 cells an even share of each label).
         `"bar"`: genes by their mask summed over all cells, relative to the strongest.
-    key
-        The `key_added` of the annotation.
+    %(key)s
     groupby
         Column of `adata.obs` with the labels; by default the annotation itself. Not used by `"bar"`.
     genes
@@ -64,10 +65,7 @@ def feature_masks(
         Column of `adata.var` with the names to print, where the model knows genes by their identifiers.
     ax
         Axes to draw on; not for `"umap"`, which draws several panels.
-    show
-        Show the figure; by default as :attr:`scanpy.settings.autoshow` says.
-    return_fig
-        Return the figure and do not show it.
+    %(show)s
 
     Returns
     -------

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, check_uns_key, listing
 from sims_tools.pl._canvas import hand_back, plain
@@ -22,6 +23,7 @@ _DEFAULT = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 _COLORS = {"train": "#4c72b0", "validation": "#dd8452"}
 
 
+@docs.dedent
 def training_history(
     adata: AnnData,
     *,
@@ -46,10 +48,7 @@ def training_history(
         `"loss"` and any of the recorded scores; by default loss, accuracy, balanced accuracy and macro F1.
     ax
         Axes to draw on, for a single metric.
-    show
-        Show the figure; by default as :attr:`scanpy.settings.autoshow` says.
-    return_fig
-        Return the figure and do not show it.
+    %(show)s
 
     Returns
     -------

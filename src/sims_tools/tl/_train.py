@@ -10,11 +10,13 @@ import numpy as np
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
+from sims_tools._log import logger as log
 from sims_tools._validate import check_choice, check_fraction, check_names, check_obs_key
 from sims_tools.data._moments import gene_moments, most_variable
 from sims_tools.data._reference import SHADOW_LABELS, SHADOW_TOTALS, read_reference, report_classes
 from sims_tools.data._split import grouped_split, split_column, stratified_split
 from sims_tools.models import SIMS, ClassifierModel
+from sims_tools.models._random import resolve_seed
 from sims_tools.models._settings import SETTING_NAMES, change_settings
 from sims_tools.models._storage import package_versions
 from sims_tools.tl._write import check_target, storable, write_training
@@ -47,7 +49,7 @@ def sims_train(
     strategy: Any = "auto",
     precision: str | int = "32-true",
     logger: Logger | Sequence[Logger] | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callback | Sequence[Callback] = (),
     progress_bar: bool = True,
     random_state: int | None = 0,
     key_added: str = DEFAULT_KEY,
@@ -158,6 +160,9 @@ def _train(
     check_choice("preset", preset, model_class.presets)
     check_fraction("validation_size", validation_size)
     check_target(adata)
+    if not isinstance(reading["unlabeled_category"], str):
+        raise TypeError(f"`unlabeled_category={reading['unlabeled_category']!r}` must be text.")
+    keys, random_state = Keys(key_added), resolve_seed(random_state)
     known = (*model_class.network_param_names(), *SETTING_NAMES, "scale_genes", "gene_dropout")
     check_names("parameter", params, known)
     settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
@@ -169,13 +174,15 @@ def _train(
     split = _split(adata, reference.labels.codes, validation_size, split_by, random_state)
     n_top = model_class.presets[preset].n_top_genes if n_top_genes == "preset" else n_top_genes
     reference = _most_variable_genes(reference, split[0], n_top)
+    if validation_size > 0 and len(split[1]) == 0:
+        log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
 
     with _shadow_model(model_class, reference, reading["unlabeled_category"], labels_key) as build:
         model = build(preset=preset, random_state=random_state, **building)
         model.train(split=split, **settings, **run)
     if not model.was_interrupted_:
         record = _record(model, labels_key, reading, n_top, split_by, validation_size)
-        write_training(adata, Keys(key_added), record, split_column(adata.n_obs, *split))
+        write_training(adata, keys, record, split_column(adata.n_obs, *split))
     return model
 
 
