@@ -110,13 +110,18 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
     @classmethod
     def _network_params(cls, recipe: Preset, changes: Mapping[str, Any]) -> dict[str, Any]:
         check_names(f"parameter of {cls.__name__}'s network", changes, cls.network_param_names())
-        return {**recipe.network, **{name: as_plain(value) for name, value in changes.items()}}
+        plain = {name: as_plain(value) for name, value in changes.items()}
+        return {**cls._network_defaults(), **recipe.network, **plain}
+
+    @classmethod
+    def _network_defaults(cls) -> dict[str, Any]:
+        parameters = inspect.signature(cls.Network).parameters.values()
+        return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
 
     @classmethod
     def network_param_names(cls) -> tuple[str, ...]:
         """Keyword parameters of the architecture's network."""
-        parameters = inspect.signature(cls.Network).parameters.values()
-        return tuple(each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY)
+        return tuple(cls._network_defaults())
 
     @classmethod
     def setup_anndata(
@@ -252,7 +257,7 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         header, tensors = read_folder(Path(dir_path))
         if header["model"] != cls.name:
             raise ValueError(f"`{dir_path}` holds a {header['model']!r} model, not {cls.name!r}; use `models.load`.")
-        model = cls(registry=registry_from(header), **_constructor_args(header["params"]))
+        model = cls(registry=registry_from(header), **cls._constructor_args(header["params"]))
         model.module.load_state_dict(tensors)
         model.__dict__.update(header["attributes"])
         model.history_ = history_from(header)
@@ -263,7 +268,9 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         model.to_device(target)
         return model
 
-
-def _constructor_args(params: Mapping[str, Any]) -> dict[str, Any]:
-    flat = dict(params)
-    return {**flat.pop("network"), **flat}
+    @classmethod
+    def _constructor_args(cls, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments that rebuild a saved model, whatever has become of its preset: every value is named."""
+        flat = dict(params)
+        preset = flat.pop("preset")
+        return {**flat.pop("network"), **flat, "preset": preset if preset in cls.presets else "default"}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-TARGET_SUM = 1e4
-"""Total of a cell after normalising (CP10K)."""
+from sims_tools.data._kind import TARGET_SUM
 
 MAX_SCALED = 10.0
 """Scaled expression is cut off here, so that a gene nearly silent in the reference cannot shout in a query."""

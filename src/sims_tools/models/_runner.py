@@ -57,7 +57,8 @@ class ClassifierRunner(TrainRunner):
             self.model.was_interrupted_ = True
             log.warning("Training was interrupted after %d epochs; the model so far is kept.", keep.epochs_done)
         earlier, n_before = self.model.history_, len(self.model.history_by_epoch.get("epoch", ()))
-        self.model.history_ = join_histories(earlier, self.trainer.logger.history, n_before)
+        logged = self.trainer.logger.history if self.trainer.is_global_zero else {}  # only the first process logs
+        self.model.history_ = join_histories(earlier, logged, n_before)
         restored = keep.best_epoch if keep.restore else None
         self.model.best_epoch_ = None if restored is None else n_before + restored
         self.model.train_indices = self.data_splitter.train_idx

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from sims_tools._keys import UNKNOWN
-from sims_tools.models._inputs import MAX_SCALED, TARGET_SUM
+from sims_tools.data._kind import TARGET_SUM
+from sims_tools.models._inputs import MAX_SCALED
 from sims_tools.models._registry import make_registry
 
 _PACKAGES = ("sims-tools", "scvi-tools", "torch", "anndata", "scanpy", "numpy")
