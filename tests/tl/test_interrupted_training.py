@@ -31,6 +31,14 @@ class Break(Callback):
 HOOKS = ("on_train_epoch_start", "on_train_batch_end", "on_validation_start", "on_validation_end")
 
 
+@pytest.fixture(autouse=True)
+def _listens():
+    """A process that was started in the background ignores Ctrl-C; these tests press it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, None], ids=["raised", "signal"])
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_model_so_far_is_returned(cells, small, snapshot, changes, tmp_path, caplog, hook, error):
