@@ -129,13 +129,13 @@ def test_classes_of_one_cell_train(cells, small, caplog):
 def test_the_split_is_stratified(cells, small):
     train(cells, small, validation_size=0.25)
     table = pd.crosstab(cells.obs["cell_type"], cells.obs["sims_split"])
-    np.testing.assert_allclose(table["validation"], table.sum(1) * 0.25, atol=0.51)
+    np.testing.assert_allclose(table["validation"], table.sum(axis=1) * 0.25, atol=0.51)
 
 
 def test_whole_groups_are_held_out(cells, small):
     model = train(cells, small, split_by="donor", validation_size=0.3)
     table = pd.crosstab(cells.obs["donor"], cells.obs["sims_split"])
-    assert ((table > 0).sum(1) == 1).all()
+    assert ((table > 0).sum(axis=1) == 1).all()
     assert 0.2 < (cells.obs["sims_split"] == "validation").mean() < 0.6
     assert list(model.classes) == ["type_0", "type_1", "type_2"]
     assert cells.uns["sims"]["params"]["split_by"] == "donor"
