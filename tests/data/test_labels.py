@@ -29,7 +29,10 @@ def test_strings_of_any_type_in_alphabetical_order(dtype):
     assert read(["T", "B", "NK", "B"], dtype=dtype) == (["B", "NK", "T"], [2, 0, 1, 0])
 
 
-@pytest.mark.parametrize("dtype", [object, "string", "category", "str" if pd.__version__ >= "3" else object])
+TEXT = [object, "string", "category", *(["str"] if pd.__version__ >= "3" else [])]
+
+
+@pytest.mark.parametrize("dtype", TEXT)
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_missing_labels_are_no_label(dtype, missing):
     values = pd.Series(["T", missing, "B", "Unknown"], dtype=object)
@@ -53,7 +56,7 @@ def test_whole_numbers_in_numerical_order(dtype):
     assert read([10, 9, 100, 9], dtype=dtype) == (["9", "10", "100"], [1, 0, 2, 0])
 
 
-@pytest.mark.parametrize("unlabeled", ["-1", -1])
+@pytest.mark.parametrize("unlabeled", ["-1", -1], ids=repr)
 @pytest.mark.parametrize("dtype", ["int64", "float64", "float32", "category", object, "Int64"])
 def test_numbers_whose_unlabelled_category_is_a_string(dtype, unlabeled):
     classes, codes = read([3, -1, 4], unlabeled, dtype)
