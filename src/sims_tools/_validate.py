@@ -22,30 +22,31 @@ def listing(names: Iterable[object], limit: int = 8) -> str:
     return f"{shown}, ... ({len(names)} in all)" if len(names) > limit else shown or "none"
 
 
+def _closest(value: object, known: Iterable[object]) -> str:
+    """A sentence that names what was probably meant; nothing where nothing is close."""
+    close = get_close_matches(str(value), [str(each) for each in known], n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
 def check_choice(name: str, value: object, choices: Collection[object]) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:
-        close = get_close_matches(str(value), [str(choice) for choice in choices], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"`{name}={value!r}` is not one of {listing(choices, 40)}.{hint}")
+        raise ValueError(f"`{name}={value!r}` is not one of {listing(choices, 40)}.{_closest(value, choices)}")
 
 
 def check_names(kind: str, given: Iterable[str], known: Collection[str]) -> None:
     """Raise TypeError unless all keyword names that were given are known."""
     for name in given:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise TypeError(f"{name!r} is not a {kind}.{hint} Known are {listing(known, 60)}.")
+            raise TypeError(f"{name!r} is not a {kind}.{_closest(name, known)} Known are {listing(known, 60)}.")
 
 
 def check_obs_key(adata: AnnData, key: str, argument: str) -> None:
     """Raise KeyError unless `key` is a column of `adata.obs`."""
     if key not in adata.obs.columns:
-        close = get_close_matches(str(key), [str(column) for column in adata.obs.columns], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        columns = adata.obs.columns
         raise KeyError(
-            f"`{argument}={key!r}` is not a column of `adata.obs`; it has {listing(adata.obs.columns)}.{hint}"
+            f"`{argument}={key!r}` is not a column of `adata.obs`; it has {listing(columns)}.{_closest(key, columns)}"
         )
 
 

@@ -32,8 +32,7 @@ def run_train(
     quiet: bool,
 ) -> None:
     """Train on a file and save the model; after Ctrl-C the model so far is saved and the exit code is 130."""
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"`{output}` exists; pass --overwrite to replace it.")
+    _check_free(output, overwrite)
     model = tl.sims_train(
         anndata.read_h5ad(reference),
         labels_key,
@@ -57,6 +56,12 @@ def run_train(
     if model.was_interrupted_:
         click.echo("Interrupted: the model so far is saved.", err=True)
         raise click.exceptions.Exit(130)
+
+
+def _check_free(output: Path, overwrite: bool) -> None:
+    """Refuse, before the work, an output that could not be written after it."""
+    if output.exists() and not overwrite:
+        raise FileExistsError(f"`{output}` exists; pass --overwrite to replace it.")
 
 
 def _n_top_genes(given: str | None) -> int | str | None:
@@ -86,8 +91,7 @@ def run_annotate(
     quiet: bool,
 ) -> None:
     """Annotate a file and write the annotated copy."""
-    if output.exists() and not overwrite:
-        raise FileExistsError(f"`{output}` exists; pass --overwrite to replace it.")
+    _check_free(output, overwrite)
     adata = anndata.read_h5ad(query)
     tl.annotate(
         adata,

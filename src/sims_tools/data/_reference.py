@@ -16,9 +16,10 @@ from sims_tools._validate import check_obs_key
 
 from ._align import check_unique
 from ._blocks import iter_blocks
+from ._dataset import CellDataset
 from ._kind import InputKind, resolve_kind
 from ._labels import Labels, check_classes, encode_labels
-from ._matrix import as_csr, check_matrix
+from ._matrix import check_matrix
 
 SHADOW_LABELS, SHADOW_TOTALS = "labels", "total_counts"
 
@@ -52,9 +53,8 @@ class Reference:
 
     def linear_blocks(self, rows: np.ndarray, size: int = 4096) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
         """Linear values (n, n_genes) and totals (n,) of some cells, block by block."""
-        for start in range(0, len(rows), size):
-            chunk = rows[start : start + size]
-            yield as_csr(self.matrix[chunk]), self.totals[chunk]
+        cells = CellDataset(self.matrix, self.labels.codes, InputKind("linear"), self.totals, rows)
+        return cells.linear_blocks(rows, size)
 
     def take_genes(self, columns: np.ndarray) -> Reference:
         """The same cells with some of the genes; totals stay those of all genes."""

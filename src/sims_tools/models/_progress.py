@@ -23,10 +23,9 @@ class EpochBar(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Count one."""
-        known = {
-            told: trainer.callback_metrics[name] for name, told in _SHOWN.items() if name in trainer.callback_metrics
-        }
-        self._bar.set_postfix({told: f"{float(value):.3f}" for told, value in known.items()}, refresh=False)
+        metrics = trainer.callback_metrics
+        told = {text: f"{float(metrics[name]):.3f}" for name, text in _SHOWN.items() if name in metrics}
+        self._bar.set_postfix(told, refresh=False)
         self._bar.update(1)
 
     def on_train_end(self, trainer: lightning.Trainer, plan: Any) -> None:

@@ -12,11 +12,10 @@ _VALUES_PER_THREAD = 1 << 20
 
 @contextmanager
 def enough_threads(batch_size: int, n_genes: int) -> Iterator[None]:
-    """Use no more threads inside the block than a minibatch keeps busy, and put the number back after it.
+    """Use one thread for each million values of a minibatch inside the block; put the number back after it.
 
-    The operations of a small network take less time than handing them to several threads, and where another process
-    wants the same cores the threads wait for each other: training then took ten times as long with two threads as
-    with one.
+    Threads of a small network wait for each other at every operation. Where another process wants the same cores that
+    costs more than it gains; alone, it gives some speed away (`benchmarks/threads.py`).
 
     Parameters
     ----------
