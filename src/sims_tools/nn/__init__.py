@@ -2,7 +2,17 @@
 
 from ._ghost_norm import GhostBatchNorm
 from ._output import NetworkOutput
+from ._rows import SparseRows
 from ._selectors import SELECTORS, entmax15, get_selector, sparsemax
 from ._tabnet import TabNet
 
-__all__ = ["SELECTORS", "GhostBatchNorm", "NetworkOutput", "TabNet", "entmax15", "get_selector", "sparsemax"]
+__all__ = [
+    "SELECTORS",
+    "GhostBatchNorm",
+    "NetworkOutput",
+    "SparseRows",
+    "TabNet",
+    "entmax15",
+    "get_selector",
+    "sparsemax",
+]

@@ -40,7 +40,7 @@ class AttentiveTransformer(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.selector = get_selector(selector)
+        self.selector, self.selector_name = get_selector(selector), selector
         self.linear = linear(n_a, n_input)
         self.norm = GhostBatchNorm(n_input, virtual_batch_size, momentum)
         nn.init.constant_(self.norm.bn.weight, scale)

@@ -30,7 +30,9 @@ def glu_linears(n_input: int, n_hidden: int, n_layers: int) -> nn.ModuleList:
     List of :class:`torch.nn.Linear` without bias.
     """
     widths = [n_input] + [n_hidden] * n_layers
-    return nn.ModuleList(linear(width, 2 * n_hidden, gain=GLU_GAIN) for width in widths[:n_layers])
+    return nn.ModuleList(
+        linear(width, 2 * n_hidden, gain=GLU_GAIN, by_input=i == 0) for i, width in enumerate(widths[:n_layers])
+    )
 
 
 class FeatureTransformer(nn.Module):

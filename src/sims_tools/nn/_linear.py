@@ -7,7 +7,7 @@ from torch import nn
 GLU_GAIN = 2**0.5
 
 
-def linear(n_in: int, n_out: int, *, gain: float = 1.0) -> nn.Linear:
+def linear(n_in: int, n_out: int, *, gain: float = 1.0, by_input: bool = False) -> nn.Linear:
     """Linear map without bias and with weights drawn from N(0, gain^2 / sqrt(n_in)).
 
     This is Xavier's normal initialisation with the gains of the published code worked out: with
@@ -21,6 +21,8 @@ def linear(n_in: int, n_out: int, *, gain: float = 1.0) -> nn.Linear:
         Width of the output.
     gain
         Factor on the standard deviation.
+    by_input
+        Lay the weights of one input side by side in memory, as those who read few of many inputs want them.
 
     Returns
     -------
@@ -28,4 +30,6 @@ def linear(n_in: int, n_out: int, *, gain: float = 1.0) -> nn.Linear:
     """
     layer = nn.Linear(n_in, n_out, bias=False)
     nn.init.normal_(layer.weight, std=gain * n_in**-0.25)
+    if by_input:
+        layer.weight.data = layer.weight.data.t().contiguous().t()
     return layer

@@ -6,6 +6,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ._rows import SparseRows
+
+LOG_FLOOR = 1e-15
+"""Added to a share before its logarithm is taken for the entropy."""
+
 
 class NetworkOutput(NamedTuple):
     """Result of one forward pass over B cells and p features.
@@ -18,12 +23,34 @@ class NetworkOutput(NamedTuple):
         (B, n_latent), what the output layer reads.
     masks
         (B, p), non-negative, each row sums to 1: the share of each feature in the decision.
-        None unless the pass was asked to explain, or where an architecture has no masks.
+        :class:`SparseRows` where the features were. None unless the pass was asked to explain, or where an
+        architecture has no masks.
     penalty
         0-d, already weighted: what the network adds to the classification loss.
     """
 
     logits: Tensor
     embedding: Tensor
-    masks: Tensor | None
+    masks: Tensor | SparseRows | None
     penalty: Tensor
+
+
+class Encoded(NamedTuple):
+    """What TabNet makes of B sparse rows, before the output layer.
+
+    Attributes
+    ----------
+    embedding
+        (B, n_d), what the output layer reads.
+    entropy
+        0-d: entropy of the masks in nats, mean over steps and cells.
+    masks
+        (B, p), rows sum to 1: masks averaged over the steps; None unless asked for.
+    steps
+        Mask (B, p) of each step; None unless asked for.
+    """
+
+    embedding: Tensor
+    entropy: Tensor
+    masks: SparseRows | None
+    steps: list[SparseRows] | None

@@ -15,10 +15,11 @@ from ._attentive import AttentiveTransformer
 from ._feature_transformer import FeatureTransformer, glu_linears
 from ._ghost_norm import GhostBatchNorm
 from ._linear import linear
-from ._output import NetworkOutput
+from ._output import LOG_FLOOR, NetworkOutput
+from ._paths import encode
+from ._rows import SparseRows
 
 INPUT_MOMENTUM = 0.01
-LOG_FLOOR = 1e-15
 
 
 class Step(NamedTuple):
@@ -81,6 +82,9 @@ class TabNet(nn.Module):
         Initial weight of the norm of the scores: 1 as published, about 0.02 opens the masks at the start.
     """
 
+    accepts_sparse = True
+    """Takes :class:`SparseRows` as well as dense features."""
+
     def __init__(
         self,
         n_input: int,
@@ -121,34 +125,54 @@ class TabNet(nn.Module):
         self.transformers = nn.ModuleList(FeatureTransformer(n_input, n_hidden, **layers) for _ in range(n_steps))
         self.head = linear(n_d, n_classes)
 
-    def forward(self, x: Tensor, *, explain: bool = False) -> NetworkOutput:
+    def forward(self, x: Tensor | SparseRows, *, explain: bool = False) -> NetworkOutput:
         """Classify cells.
 
         Parameters
         ----------
         x
-            (B, p) features.
+            (B, p) features; stored sparsely they take the quickest path there is, and pass no gradient to the masks.
         explain
             Return the masks of the steps averaged with the size of their decisions as weights.
 
         Returns
         -------
-        logits (B, n_classes); embedding (B, n_d); masks (B, p) or None; and the penalty ``-sparsity * E`` with
+        logits (B, n_classes); embedding (B, n_d); masks (B, p), sparse if `x` is, or
+        None; and the penalty ``-sparsity * E`` with
         ``E = mean over steps and cells of sum_j M_j log(M_j + 1e-15)``, which grows as the masks open. In a row where
         every decision is zero no step speaks for itself, and its masks are averaged with equal weights.
         """
-        decisions: list[Tensor] = []
-        entropies: list[Tensor] = []
-        kept: list[Step] = []
+        masks: Tensor | SparseRows | None
+        if isinstance(x, SparseRows):
+            found = encode(self, x, explain=explain)
+            embedding, entropy, masks = found.embedding, found.entropy, found.masks
+        else:
+            embedding, entropy, steps = self.run(x, keep_steps=explain)
+            masks = joined_masks(steps) if explain else None
+        penalty = self.sparsity * entropy if self.sparsity else embedding.new_zeros((), dtype=torch.float32)
+        return NetworkOutput(self.head(embedding), embedding, masks, penalty)
+
+    def run(self, x: Tensor, *, keep_steps: bool = False) -> tuple[Tensor, Tensor, list[Step]]:
+        """Everything but the output layer, for dense features.
+
+        Parameters
+        ----------
+        x
+            (B, p) features.
+        keep_steps
+            Return the steps.
+
+        Returns
+        -------
+        Embedding (B, n_d); entropy of the masks, mean over steps and cells, 0 where `sparsity` is; steps, or none.
+        """
+        decisions, entropies, kept = [], [], []
         for step in self.steps(x):
             decisions.append(step.decision)
-            if self.sparsity:
-                entropies.append(_entropy(step.mask))
-            if explain:
+            entropies.append(_entropy(step.mask) if self.sparsity else step.decision.new_zeros(()))
+            if keep_steps:
                 kept.append(step)
-        embedding = reduce(torch.add, decisions)
-        penalty = self.sparsity * torch.stack(entropies).mean() if entropies else x.new_zeros((), dtype=torch.float32)
-        return NetworkOutput(self.head(embedding), embedding, _explanation(kept) if explain else None, penalty)
+        return reduce(torch.add, decisions), torch.stack(entropies).mean(), kept
 
     def steps(self, x: Tensor) -> Iterator[Step]:
         """Run the steps one after the other; everything else is computed from them.
@@ -178,7 +202,7 @@ class TabNet(nn.Module):
             decision, attention = hidden.split([self.n_d, self.n_a], dim=1)
             yield Step(mask, F.relu(decision))
 
-    def step_masks(self, x: Tensor) -> list[Tensor]:
+    def step_masks(self, x: Tensor | SparseRows) -> list[Tensor] | list[SparseRows]:
         """Mask of every step.
 
         Parameters
@@ -188,8 +212,10 @@ class TabNet(nn.Module):
 
         Returns
         -------
-        `n_steps` tensors (B, p), non-negative, each row sums to 1.
+        `n_steps` masks (B, p) of the kind of `x`, non-negative, each row sums to 1.
         """
+        if isinstance(x, SparseRows):
+            return encode(self, x, keep_steps=True).steps or []
         return [step.mask for step in self.steps(x)]
 
     def aggregated_masks(self, x: Tensor) -> Tensor:
@@ -218,7 +244,7 @@ def _entropy(mask: Tensor) -> Tensor:
     return -(mask * (mask + LOG_FLOOR).log()).sum() / max(len(mask), 1)
 
 
-def _explanation(steps: Sequence[Step]) -> Tensor:
+def joined_masks(steps: Sequence[Step]) -> Tensor:
     """(B, p): masks averaged with the steps' importance as weights, or with equal weights where all are zero."""
     total = reduce(torch.add, (step.importance for step in steps))
     silent = total == 0

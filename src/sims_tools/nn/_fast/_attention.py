@@ -1,0 +1,193 @@
+"""An attentive transformer over sparse cells: its mask on the support, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sims_tools.nn._attentive import AttentiveTransformer
+
+from ._arrays import Gradients, array, scratch
+from ._chunks import Chunks, stripes
+from ._csr import BLOCK, rows_product
+from ._jit import run_tasks
+from ._norm import Norm
+from ._product import matmul
+from ._scores import screen_scores
+from ._scores_grad import shares_grad, weight_grad
+from ._select import select
+
+_BAND = 256
+"""Cells whose candidates are held at a time."""
+
+_ROWS = 16
+"""Cells of a task that works cell by cell."""
+
+
+@dataclass
+class Masks:
+    """Masks of all steps so far, one after the other.
+
+    Attributes
+    ----------
+    starts
+        (n_steps, B + 1) int64 where each cell starts in the others.
+    genes, shares, ratios
+        Selected genes, rising in each cell; their shares; what each leaves of the prior, ``(gamma - share) / gamma``.
+    """
+
+    starts: np.ndarray
+    genes: np.ndarray
+    shares: np.ndarray
+    ratios: np.ndarray
+    gamma: float
+
+    @classmethod
+    def none(cls, n_rows: int, gamma: float, dtype: Any) -> Masks:
+        """No steps yet."""
+        empty = np.empty(0, dtype)
+        return cls(np.empty((0, n_rows + 1), np.int64), np.empty(0, np.int32), empty, empty, gamma)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def append(self, indptr: np.ndarray, genes: np.ndarray, shares: np.ndarray) -> None:
+        """Add the mask of a step."""
+        self.starts = np.concatenate([self.starts, (indptr + len(self.genes))[None]])
+        self.genes = np.concatenate([self.genes, genes])
+        self.shares = np.concatenate([self.shares, shares])
+        ratios = (1 - shares / shares.dtype.type(self.gamma)).astype(shares.dtype)
+        self.ratios = np.concatenate([self.ratios, ratios])
+
+    def span(self, step: int) -> slice:
+        """Where a step's entries are."""
+        return slice(int(self.starts[step, 0]), int(self.starts[step, -1]))
+
+    def indptr(self, step: int) -> np.ndarray:
+        """(B + 1,) row starts of one step's mask alone."""
+        return self.starts[step] - self.starts[step, 0]
+
+
+@dataclass
+class Attention:
+    """One step's attentive transformer at work on one minibatch."""
+
+    part: AttentiveTransformer
+    chunks: Chunks
+    features: np.ndarray = field(init=False)
+    mean: np.ndarray = field(init=False)
+    variance: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.weight, self.norm = array(self.part.linear.weight), Norm(self.part.norm.bn)
+        self.gain, self.bias, self.eps = self.norm.gain, self.norm.bias, self.norm.eps
+        self.entmax, self.stripes = self.part.selector_name == "entmax15", stripes(len(self.weight))
+        if self.chunks.measure:
+            self.mean = self.variance = np.empty((len(self.chunks), len(self.weight)), self.weight.dtype)
+        else:
+            self.mean, self.variance = self.norm.mean[None], self.norm.variance[None]
+
+    def forward(self, features: np.ndarray, masks: Masks) -> None:
+        """Append the mask of this step.
+
+        Parameters
+        ----------
+        features
+            (B, n_a) attention input.
+        masks
+            Those of the earlier steps.
+        """
+        self.step = len(masks)
+        self.prior = masks.gamma**self.step
+        self.features = self._centre(features) if self.chunks.measure else features
+        bands = [self._select(band, masks) for band in self.chunks.bands(_BAND)]
+        counts, self.levels, genes, shares = (np.concatenate(each) for each in zip(*bands, strict=True))
+        masks.append(np.concatenate([[0], counts.cumsum()]), genes, shares)
+        if self.chunks.measure:
+            means = matmul(self.weight, self.feature_means.T).T
+            self.norm.update(means, self.variance, self.chunks.sizes)
+
+    def _centre(self, features: np.ndarray) -> np.ndarray:
+        starts, sizes = self.chunks.first_rows[:-1], self.chunks.sizes
+        self.feature_means = np.add.reduceat(features, starts, axis=0) / sizes[:, None].astype(features.dtype)
+        return features - np.repeat(self.feature_means, sizes, axis=0)
+
+    def _select(self, band: slice, masks: Masks) -> tuple[np.ndarray, ...]:
+        """Number of selected genes and level of each cell of some chunks, then these genes and their shares."""
+        first = self.chunks.first_rows[band.start : band.stop + 1]
+        used = masks.starts[:, first[0] : first[-1] + 1].copy()
+        first = first - first[0]
+        n_rows, n_chunks, n_stripes = int(first[-1]), len(first) - 1, len(self.stripes) - 1
+        top = np.empty((n_rows, n_stripes), self.weight.dtype)
+        counts = np.empty((n_chunks, n_stripes), np.int64)
+        cells, genes, scores = scratch(n_rows * len(self.weight), np.int32, np.int32, self.weight.dtype)
+        margin = 2.0 if self.entmax else 1.0
+        own = band if self.chunks.measure else slice(None)
+        run_tasks(
+            screen_scores, n_chunks * n_stripes,
+            self.chunks.transposed(self.features, band), first, self.stripes, self.weight, self.gain, self.bias,
+            self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior, margin,
+            self.entmax, used, masks.genes, masks.ratios, top, counts, cells, genes, scores,
+        )  # fmt: skip
+        selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, self.weight.dtype)
+        run_tasks(
+            select, n_chunks,
+            first, self.stripes, top, counts, cells, genes, scores, self.entmax, margin, selected, levels,
+        )  # fmt: skip
+        ends = np.add.reduceat(selected, first[:-1])
+        spans = [slice(start, start + n) for start, n in zip(first[:-1] * len(self.weight), ends, strict=True)]
+        return selected, levels, *(np.concatenate([each[span] for span in spans]) for each in (genes, scores))
+
+    def backward(self, masks: Masks, grad: np.ndarray, gradients: Gradients) -> np.ndarray:
+        """Gradient of the features; the parameters' are added to `gradients`, those of earlier masks to `grad`.
+
+        Parameters
+        ----------
+        masks
+            Of all steps.
+        grad
+            Gradient of the shares of all masks.
+        gradients
+            Of the parameters.
+        """
+        span, indptr = masks.span(self.step), masks.indptr(self.step)
+        genes, shares, own = masks.genes[span], masks.shares[span], grad[span]
+        push, pull = np.empty_like(own), np.empty_like(own)
+        centred, n_rows = self.chunks.measure, len(self.features)
+        run_tasks(
+            shares_grad, -(-n_rows // _ROWS),
+            _ROWS, indptr, genes, shares, own, self.entmax, self.chunks.statistics_of, self.levels, self.features,
+            self.weight, self.bias, self.mean, self.gain / np.sqrt(self.variance + self.gain.dtype.type(self.eps)),
+            centred, self.prior, masks.gamma,
+            masks.starts[: self.step], masks.genes, masks.ratios, grad, push, pull,
+        )  # fmt: skip
+        curvature, drift = self._weight_grad(indptr, genes, push, gradients)
+        out = np.empty_like(self.features)
+        run_tasks(rows_product, -(-n_rows // BLOCK), len(self.weight), indptr, genes, pull, self.weight, out)
+        if centred:
+            for chunk, (first, last) in enumerate(
+                zip(self.chunks.first_rows, self.chunks.first_rows[1:], strict=False)
+            ):
+                out[first:last] -= matmul(self.features[first:last], curvature[chunk]) + drift[chunk]
+        return out
+
+    def _weight_grad(
+        self, indptr: np.ndarray, genes: np.ndarray, push: np.ndarray, gradients: Gradients
+    ) -> tuple[np.ndarray, np.ndarray]:
+        n_chunks, n_a, n_stripes = len(self.chunks), self.weight.shape[1], len(self.stripes) - 1
+        bounds = zip(self.chunks.first_rows, self.chunks.first_rows[1:], strict=False)
+        cells = [self.features[first:last] for first, last in bounds]
+        covariance = np.stack([matmul(each.T, each) for each in cells])
+        curvature = np.zeros((n_stripes, n_chunks, n_a, n_a), self.weight.dtype)
+        drift = np.zeros((n_stripes, n_chunks, n_a), self.weight.dtype)
+        grads = np.empty_like(self.weight), np.empty_like(self.gain), np.empty_like(self.bias)
+        run_tasks(
+            weight_grad, n_stripes,
+            self.stripes, self.chunks.first_rows, indptr, genes, push, self.features, covariance, self.weight,
+            self.gain, self.mean, self.variance, self.chunks.measure, self.eps, *grads, curvature, drift,
+        )  # fmt: skip
+        gradients.add(self.part.linear.weight, grads[0])
+        self.norm.add(gradients, *grads[1:])
+        return curvature.sum(0), drift.sum(0)

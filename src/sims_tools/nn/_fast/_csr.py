@@ -1,0 +1,324 @@
+"""Products of sparse rows with dense matrices, in the order that keeps both in the cache."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._jit import Array, compiled
+from ._product import add_gathered
+
+BLOCK = 256
+"""Rows of a task: while a stripe of the dense matrix is in the cache, all of them read it."""
+
+STRIPE_BYTES = 1 << 19
+"""Of the dense matrix at a time."""
+
+
+@compiled
+def rows_product(
+    task: int, stripe: int, indptr: Array, indices: Array, values: Array, dense: Array, out: Array
+) -> None:
+    """``out[r] = sum_e values[e] * dense[indices[e]]`` for one block of rows.
+
+    Parameters
+    ----------
+    task
+        Number of the block.
+    stripe
+        Rows of `dense` that fit the cache.
+    indptr, indices, values
+        CSR (B, p).
+    dense
+        (p, width).
+    out
+        (B, width), written.
+    """
+    low, high = task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)
+    position = indptr[low:high].copy()
+    out[low:high] = 0
+    for limit in range(stripe, len(dense) + stripe, stripe):
+        for r in range(low, high):
+            at, last = position[r - low], indptr[r + 1]
+            end = at
+            while end < last and indices[end] < limit:
+                end += 1
+            position[r - low] = end
+            if end > at:
+                add_gathered(values, indices, at, end, dense, out, r)
+
+
+@compiled
+def columns_product(
+    task: int,
+    stripe: int,
+    indptr: Array,
+    indices: Array,
+    values: Array,
+    dense: Array,
+    scale: Array,
+    table: Array,
+    compare: bool,
+    out: Array,
+    dots: Array,
+    sums: Array,
+) -> None:
+    """Transposed product ``line_j = sum_e values[e] * dense[row of e]`` over the entries of column j, for one stripe.
+
+    Parameters
+    ----------
+    task
+        Number of the stripe of columns.
+    stripe
+        Columns of a stripe.
+    indptr, indices, values
+        CSR (B, p).
+    dense
+        (B, width).
+    scale
+        (p,).
+    table
+        (p, width).
+    compare
+        Whether `dots` is wanted.
+    out
+        (p, width); ``scale_j * line_j`` is added.
+    dots
+        (p,), written: ``table_j . line_j``.
+    sums
+        (p,), written: ``sum_e values[e]``.
+    """
+    low, high = task * stripe, min((task + 1) * stripe, len(out))
+    width = dense.shape[1]
+    starts = np.empty(high - low + 1, np.int64)
+    rows, ordered = by_column(low, high, 0, len(indptr) - 1, indptr, indices, values, starts)
+    gathered = np.empty((1, width), out.dtype)
+    line = gathered[0]
+    for j in range(low, high):
+        at, end = starts[j - low], starts[j - low + 1]
+        sums[j] = dots[j] = 0
+        if at == end:
+            continue
+        line[:] = 0
+        for e in range(at, end):
+            sums[j] += ordered[e]
+        add_gathered(ordered, rows, at, end, dense, gathered, 0)
+        own, factor = out[j], scale[j]
+        for k in range(width):
+            own[k] += factor * line[k]
+        if compare:
+            row = table[j]
+            total = out.dtype.type(0)
+            for k in range(width):
+                total += row[k] * line[k]
+            dots[j] = total
+
+
+@compiled
+def entry_dots(task: int, stripe: int, indptr: Array, indices: Array, left: Array, right: Array, out: Array) -> None:
+    """``out[e] = left[row of e] . right[indices[e]]`` for the entries of one block of rows.
+
+    Parameters
+    ----------
+    task
+        Number of the block.
+    stripe
+        Rows of `right` that fit the cache.
+    indptr, indices
+        Pattern (B, p).
+    left
+        (B, width).
+    right
+        (p, width).
+    out
+        (n_stored,), written.
+    """
+    low, high = task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)
+    width = right.shape[1]
+    position = indptr[low:high].copy()
+    for limit in range(stripe, len(right) + stripe, stripe):
+        for r in range(low, high):
+            at, last = position[r - low], indptr[r + 1]
+            own = left[r]
+            while at < last and indices[at] < limit:
+                other = right[indices[at]]
+                total = right.dtype.type(0)
+                for k in range(width):
+                    total += own[k] * other[k]
+                out[at] = total
+                at += 1
+            position[r - low] = at
+
+
+@compiled
+def look_up(
+    task: int,
+    indptr: Array,
+    indices: Array,
+    values: Array,
+    at_indptr: Array,
+    at_indices: Array,
+    out: Array,
+    hits: Array,
+) -> None:
+    """Values of one sparse matrix at the places of another, zero where none is stored, for one block of rows.
+
+    Parameters
+    ----------
+    task
+        Number of the block.
+    indptr, indices, values
+        The matrix that is read, CSR (B, p).
+    at_indptr, at_indices
+        The places, CSR pattern (B, p).
+    out
+        (n_places,), written.
+    hits
+        (B,), written: how many values are not zero.
+    """
+    for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
+        begin, end = indptr[r], indptr[r + 1]
+        first, last = at_indptr[r], at_indptr[r + 1]
+        hits[r] = 0
+        few = (last - first) * 16 < end - begin
+        at = begin
+        for e in range(first, last):
+            j = at_indices[e]
+            if few:
+                at = begin + np.searchsorted(indices[begin:end], j)
+            else:
+                while at < end and indices[at] < j:
+                    at += 1
+            out[e] = values[at] if at < end and indices[at] == j else 0
+            hits[r] += out[e] != 0
+
+
+@compiled
+def keep_hits(
+    task: int,
+    at_indptr: Array,
+    at_indices: Array,
+    found: Array,
+    shares: Array,
+    indptr: Array,
+    indices: Array,
+    places: Array,
+    inputs: Array,
+    products: Array,
+) -> None:
+    """The values :func:`look_up` found, as sparse rows of their own, for one block of rows.
+
+    Parameters
+    ----------
+    task
+        Number of the block.
+    at_indptr, at_indices, found
+        Places, and the values there.
+    shares
+        (n_places,) factor on each.
+    indptr
+        (B + 1,) of the new rows.
+    indices, places, inputs, products
+        Written: columns of the new rows, which place each came from, its value, and the value times its factor.
+    """
+    for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
+        kept = indptr[r]
+        for e in range(at_indptr[r], at_indptr[r + 1]):
+            if found[e] != 0:
+                indices[kept], places[kept], inputs[kept] = at_indices[e], e, found[e]
+                products[kept] = found[e] * shares[e]
+                kept += 1
+
+
+@compiled
+def affine(task: int, indptr: Array, indices: Array, values: Array, scale: Array, shift: Array, out: Array) -> None:
+    """``out[e] = values[e] * scale[j] + shift[j]`` with j the column of e, for one block of rows."""
+    for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
+        for e in range(indptr[r], indptr[r + 1]):
+            out[e] = values[e] * scale[indices[e]] + shift[indices[e]]
+
+
+@compiled
+def column_moments(
+    task: int, stripe: int, indptr: Array, indices: Array, values: Array, mean: Array, variance: Array
+) -> None:
+    """Mean and population variance of each column of one stripe, zeros counted.
+
+    Parameters
+    ----------
+    task
+        Number of the stripe.
+    stripe
+        Columns of a stripe.
+    indptr, indices, values
+        CSR (B, p).
+    mean, variance
+        (p,), written.
+    """
+    low, high = task * stripe, min((task + 1) * stripe, len(mean))
+    n = len(indptr) - 1
+    starts = np.empty(high - low + 1, np.int64)
+    _, ordered = by_column(low, high, 0, n, indptr, indices, values, starts)
+    for j in range(low, high):
+        stored = ordered[starts[j - low] : starts[j - low + 1]]
+        total = 0.0
+        for value in stored:
+            total += value
+        centre = total / n
+        squares = centre * centre * (n - len(stored))
+        for value in stored:
+            squares += (value - centre) ** 2
+        mean[j], variance[j] = centre, squares / n
+
+
+@compiled
+def row_dots(task: int, indptr: Array, left: Array, right: Array, out: Array) -> None:
+    """``out[r] = sum_e left[e] * right[e]`` over the entries of each row of one block."""
+    for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
+        total = 0.0
+        for e in range(indptr[r], indptr[r + 1]):
+            total += left[e] * right[e]
+        out[r] = total
+
+
+@compiled
+def by_column(
+    low: int, high: int, first: int, last: int, indptr: Array, indices: Array, values: Array, starts: Array
+) -> tuple[Array, Array]:
+    """Entries of some rows among columns low to high, column by column.
+
+    Parameters
+    ----------
+    low, high
+        Range of columns.
+    first, last
+        Range of rows.
+    indptr, indices, values
+        CSR, columns rising in each row.
+    starts
+        (high - low + 1,), written: where each column starts in the result.
+
+    Returns
+    -------
+    Row and value of each entry, rows rising within a column.
+    """
+    starts[:] = 0
+    begins = np.empty(last - first, np.int64)
+    for r in range(first, last):
+        at, end = indptr[r], indptr[r + 1]
+        at += np.searchsorted(indices[at:end], low)
+        begins[r - first] = at
+        while at < end and indices[at] < high:
+            starts[indices[at] - low + 1] += 1
+            at += 1
+    for j in range(high - low):
+        starts[j + 1] += starts[j]
+    rows, sorted_values = np.empty(starts[-1], np.int64), np.empty(starts[-1], values.dtype)
+    place = starts[:-1].copy()
+    for r in range(first, last):
+        at, end = begins[r - first], indptr[r + 1]
+        while at < end and indices[at] < high:
+            j = indices[at] - low
+            rows[place[j]], sorted_values[place[j]] = r, values[at]
+            place[j] += 1
+            at += 1
+    return rows, sorted_values

@@ -1,0 +1,145 @@
+"""One minibatch through TabNet on its stored values, forwards and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sims_tools.nn._feature_transformer import FeatureTransformer
+from sims_tools.nn._output import LOG_FLOOR
+from sims_tools.nn._rows import SparseRows
+
+from ._arrays import Gradients, array
+from ._attention import Attention, Masks
+from ._chunks import Chunks
+from ._csr import BLOCK, row_dots
+from ._explain import join_masks
+from ._input_norm import InputNorm
+from ._jit import run_tasks
+from ._stack import GatedStack
+from ._stored import Stored
+from ._table import Table
+from ._wide import FirstProduct, MaskedProduct
+
+
+class Pass:
+    """Everything between the stored features and the embedding.
+
+    Parameters
+    ----------
+    network
+        A :class:`~sims_tools.nn.TabNet`; in training mode its running statistics are updated.
+    rows
+        The minibatch, on the CPU, in the network's precision.
+    keep
+        Keep what :meth:`backward` needs.
+    """
+
+    def __init__(self, network: Any, rows: SparseRows, *, keep: bool) -> None:
+        self.network, self.keep = network, keep
+        self.stored = Stored(array(rows.indptr), array(rows.indices), array(rows.values))
+        self.n_rows = rows.n_rows
+        vbs = network.splitter.norms[0].virtual_batch_size
+        self.chunks = Chunks.cut(self.n_rows, vbs, training=network.training)
+        self.norm = InputNorm(network.input_norm, self.stored, training=network.training)
+        self.masks = Masks.none(self.n_rows, network.gamma, self.stored.values.dtype)
+        self._tables: dict[int, Table] = {}
+        self.entropy = 0.0
+        self.attentions: list[Attention] = []
+        self.products: list[MaskedProduct] = []
+        self.stacks: list[GatedStack] = []
+        self.hidden: list[np.ndarray] = []
+
+    def forward(self) -> np.ndarray:
+        """(B, n_d) embedding; masks and entropy are left in the attributes."""
+        network, n_d = self.network, self.network.n_d
+        self.first = FirstProduct(self._table(network.splitter), self.norm, self.stored)
+        hidden = self._stack(network.splitter).forward(self.first.forward())
+        embedding = np.zeros((self.n_rows, n_d), hidden.dtype)
+        self.importance = np.empty((self.n_rows, len(network.attentives)), hidden.dtype)
+        for step, (attentive, transformer) in enumerate(zip(network.attentives, network.transformers, strict=True)):
+            attention = Attention(attentive, self.chunks)
+            attention.forward(np.ascontiguousarray(hidden[:, n_d:]), self.masks)
+            product = MaskedProduct(self._table(transformer), self.norm, self.stored)
+            span = self.masks.span(step)
+            values = product.forward(self.masks.indptr(step), self.masks.genes[span], self.masks.shares[span])
+            hidden = self._stack(transformer).forward(values)
+            decision = np.maximum(hidden[:, :n_d], 0)
+            self.importance[:, step] = decision.sum(1)
+            embedding += decision
+            self.entropy += self._entropy(step)
+            if self.keep:
+                self.attentions.append(attention)
+                self.products.append(product)
+                self.hidden.append(hidden)
+        return embedding
+
+    def _layers(self, transformer: FeatureTransformer) -> list[nn.Linear]:
+        return [*self.network.shared, *transformer.linears]
+
+    def _table(self, transformer: FeatureTransformer) -> Table:
+        layer = self._layers(transformer)[0]
+        if id(layer) not in self._tables:
+            self._tables[id(layer)] = Table(layer)
+        return self._tables[id(layer)]
+
+    def _stack(self, transformer: FeatureTransformer) -> GatedStack:
+        stack = GatedStack(transformer, self._layers(transformer)[1:], self.chunks, self.keep)
+        if self.keep:
+            self.stacks.append(stack)
+        return stack
+
+    def _entropy(self, step: int) -> float:
+        """Mean over the cells of the mask's entropy, as its share of the mean over steps."""
+        if not self.network.sparsity or not self.n_rows:
+            return 0.0
+        shares, out = self.masks.shares[self.masks.span(step)], np.empty(self.n_rows)
+        logs = np.log(shares + shares.dtype.type(LOG_FLOOR))
+        run_tasks(row_dots, -(-self.n_rows // BLOCK), self.masks.indptr(step), shares, logs, out)
+        return -float(out.sum()) / self.n_rows / len(self.network.attentives)
+
+    def _entropy_grad(self, shares: np.ndarray) -> np.ndarray:
+        floored = shares + shares.dtype.type(LOG_FLOOR)
+        return -(np.log(floored) + shares / floored) / shares.dtype.type(self.n_rows * len(self.network.attentives))
+
+    def backward(self, grad_embedding: np.ndarray, grad_entropy: float) -> Gradients:
+        """Gradients of all parameters from those of embedding (B, n_d) and entropy."""
+        n_d, gradients = self.network.n_d, Gradients()
+        grad = np.zeros_like(self.masks.shares)
+        if grad_entropy and self.network.sparsity:
+            grad += grad.dtype.type(grad_entropy) * self._entropy_grad(self.masks.shares)
+        grad_attention = np.zeros_like(self.hidden[0][:, n_d:])
+        of_norm = []
+        for step in reversed(range(len(self.attentions))):
+            grad_decision = grad_embedding * (self.hidden[step][:, :n_d] > 0)
+            coming = np.concatenate([grad_decision, grad_attention], axis=1)
+            grad_values = self.stacks[step + 1].backward(coming, gradients)
+            of_norm.append(self.products[step].backward(grad_values, grad[self.masks.span(step)]))
+            grad_attention = self.attentions[step].backward(self.masks, grad, gradients)
+        coming = np.concatenate([np.zeros_like(grad_embedding), grad_attention], axis=1)
+        of_norm.append(self.first.backward(self.stacks[0].backward(coming, gradients)))
+        for each in of_norm:
+            if each is not None:
+                self.norm.backward(*each, gradients)
+        for table in self._tables.values():
+            table.hand_over(gradients)
+        return gradients
+
+    def explanation(self) -> SparseRows:
+        """Masks averaged with the steps' importance as weights, or with equal weights where all are zero."""
+        total = self.importance.sum(1, keepdims=True)
+        silent = total == 0
+        weights = np.where(silent, 1 / self.importance.shape[1], self.importance / np.where(silent, 1, total))
+        return self._rows(*join_masks(self.masks, weights.astype(self.importance.dtype)))
+
+    def step_masks(self) -> list[SparseRows]:
+        """Mask of each step."""
+        spans = ((step, self.masks.span(step)) for step in range(len(self.masks)))
+        return [self._rows(self.masks.indptr(i), self.masks.genes[at], self.masks.shares[at]) for i, at in spans]
+
+    def _rows(self, indptr: np.ndarray, genes: np.ndarray, shares: np.ndarray) -> SparseRows:
+        parts = [torch.from_numpy(each) for each in (indptr, genes, shares)]
+        return SparseRows(parts[0], parts[1], parts[2], self.network.n_input)

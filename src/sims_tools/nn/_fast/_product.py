@@ -1,0 +1,206 @@
+"""Matrix product of small blocks that stay in the cache, to be called from other kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ._jit import Array, compiled, run_tasks
+
+LANES = 8
+"""Columns are a multiple of this wherever a product is to be fast."""
+
+_INDEX = ir.IntType(64)
+_MANY_REGISTERS = bool(binding.get_host_cpu_features().get("avx512vl", False))
+_ROWS_OF_TASK = 256
+_ROWS, _WIDE = 4, (4 if _MANY_REGISTERS else 2)
+
+
+def _block(n_rows: int, n_vectors: int, *, add: bool) -> Callable:
+    """Intrinsic ``z[zi + r, zj + c] (+)= sum_k a[i + r, k] b[k, j + c]`` of n_rows rows and 8 n_vectors columns.
+
+    The sums stay in registers. `a` may have any strides; rows of `b` and `z` are contiguous.
+    """
+
+    @intrinsic
+    def block(typing_context: Any, a: Any, i: Any, b: Any, j: Any, z: Any, zi: Any, zj: Any) -> Any:
+        signature = types.void(a, i, b, j, z, zi, zj)
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            element = context.get_value_type(a.dtype)
+            vector = ir.VectorType(element, LANES)
+            size = context.get_abi_sizeof(element)
+            first, row, second, column, out, out_row, out_column = args
+            first, second, out = (
+                context.make_array(kind)(context, builder, value) for kind, value in ((a, first), (b, second), (z, out))
+            )
+
+            def address(array: Any, at: ir.Value, offset: ir.Value, kind: ir.Type) -> ir.Value:
+                strides = cgutils.unpack_tuple(builder, array.strides)
+                place = builder.add(builder.mul(at, strides[0]), builder.mul(offset, strides[1]))
+                return cgutils.pointer_add(builder, array.data, place, kind.as_pointer())
+
+            def vectors(array: Any, at: ir.Value, offset: ir.Value) -> list[ir.Value]:
+                start = address(array, at, offset, element)
+                steps = [ir.Constant(_INDEX, size * LANES * v) for v in range(n_vectors)]
+                return [cgutils.pointer_add(builder, start, step, vector.as_pointer()) for step in steps]
+
+            zero = ir.Constant(vector, [0.0] * LANES)
+            sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(n_vectors)] for _ in range(n_rows)]
+            rows = [builder.add(row, ir.Constant(_INDEX, r)) for r in range(n_rows)]
+            places = [vectors(out, builder.add(out_row, ir.Constant(_INDEX, r)), out_column) for r in range(n_rows)]
+            if add:
+                for r in range(n_rows):
+                    for v in range(n_vectors):
+                        builder.store(builder.load(places[r][v], align=size), sums[r][v])
+            lane0 = ir.Constant(ir.IntType(32), 0)
+            spread = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            empty = ir.Constant(vector, ir.Undefined)
+            with cgutils.for_range(builder, cgutils.unpack_tuple(builder, first.shape)[1]) as loop:
+                loaded = [builder.load(place, align=size) for place in vectors(second, loop.index, column)]
+                for r in range(n_rows):
+                    scalar = builder.load(address(first, rows[r], loop.index, element))
+                    factor = builder.shuffle_vector(builder.insert_element(empty, scalar, lane0), empty, spread)
+                    for v in range(n_vectors):
+                        term = builder.fmul(factor, loaded[v], flags=("contract",))
+                        total = builder.fadd(builder.load(sums[r][v]), term, flags=("contract",))
+                        builder.store(total, sums[r][v])
+            for r in range(n_rows):
+                for v in range(n_vectors):
+                    builder.store(builder.load(sums[r][v]), places[r][v], align=size)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return block
+
+
+def _product(*, add: bool) -> Callable:
+    wide, narrow = _block(_ROWS, _WIDE, add=add), _block(_ROWS, 1, add=add)
+    wide_row, narrow_row = _block(1, _WIDE, add=add), _block(1, 1, add=add)
+    width = _WIDE * LANES
+
+    @compiled
+    def product(a: Array, i: int, n_rows: int, b: Array, j: int, n_columns: int, z: Array, zi: int, zj: int) -> None:
+        last_wide, last_narrow = n_columns - n_columns % width, n_columns - n_columns % LANES
+        last_block = n_rows - n_rows % _ROWS
+        for c in range(0, last_wide, width):
+            for r in range(0, last_block, _ROWS):
+                wide(a, i + r, b, j + c, z, zi + r, zj + c)
+            for r in range(last_block, n_rows):
+                wide_row(a, i + r, b, j + c, z, zi + r, zj + c)
+        for c in range(last_wide, last_narrow, LANES):
+            for r in range(0, last_block, _ROWS):
+                narrow(a, i + r, b, j + c, z, zi + r, zj + c)
+            for r in range(last_block, n_rows):
+                narrow_row(a, i + r, b, j + c, z, zi + r, zj + c)
+        for r in range(n_rows):
+            for c in range(last_narrow, n_columns):
+                total = z[zi + r, zj + c] if add else z.dtype.type(0)
+                for k in range(a.shape[1]):
+                    total += a[i + r, k] * b[k, j + c]
+                z[zi + r, zj + c] = total
+
+    return product
+
+
+set_product = _product(add=False)
+"""``z[zi + r, zj + c] = sum_k a[i + r, k] b[k, j + c]`` for n_rows rows and n_columns columns."""
+
+add_product = _product(add=True)
+"""The same, added to what `z` holds."""
+
+
+def _gathered(n_vectors: int) -> Callable:
+    """Intrinsic ``z[r, c + i] += sum_e values[e] * b[indices[e], c + i]`` over 8 n_vectors columns."""
+
+    @intrinsic
+    def gathered(
+        typing_context: Any, values: Any, indices: Any, at: Any, end: Any, b: Any, z: Any, r: Any, c: Any
+    ) -> Any:
+        signature = types.void(values, indices, at, end, b, z, r, c)
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+            element, integer = context.get_value_type(b.dtype), context.get_value_type(indices.dtype)
+            vector, size = ir.VectorType(element, LANES), context.get_abi_sizeof(element)
+            numbers, columns, dense, out = (
+                context.make_array(kind)(context, builder, args[i])
+                for i, kind in ((0, values), (1, indices), (4, b), (5, z))
+            )
+
+            def vectors(array: Any, row: ir.Value) -> list[ir.Value]:
+                stride = cgutils.unpack_tuple(builder, array.strides)[0]
+                start = builder.add(builder.mul(row, stride), builder.mul(args[7], ir.Constant(_INDEX, size)))
+                steps = [builder.add(start, ir.Constant(_INDEX, size * LANES * v)) for v in range(n_vectors)]
+                return [cgutils.pointer_add(builder, array.data, step, vector.as_pointer()) for step in steps]
+
+            places = vectors(out, args[6])
+            sums = [cgutils.alloca_once_value(builder, builder.load(place, align=size)) for place in places]
+            lane0 = ir.Constant(ir.IntType(32), 0)
+            spread = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            empty = ir.Constant(vector, ir.Undefined)
+            with cgutils.for_range_slice(builder, args[2], args[3], ir.Constant(_INDEX, 1), _INDEX, inc=True) as (e, _):
+                row = builder.load(builder.gep(columns.data, [e]))
+                row = builder.sext(row, _INDEX) if integer.width < 64 else row
+                value = builder.load(builder.gep(numbers.data, [e]))
+                factor = builder.shuffle_vector(builder.insert_element(empty, value, lane0), empty, spread)
+                for total, place in zip(sums, vectors(dense, row), strict=True):
+                    term = builder.fmul(factor, builder.load(place, align=size), flags=("contract",))
+                    builder.store(builder.fadd(builder.load(total), term, flags=("contract",)), total)
+            for total, place in zip(sums, places, strict=True):
+                builder.store(builder.load(total), place, align=size)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return gathered
+
+
+_gathered_wide, _gathered_narrow = _gathered(2 * _WIDE), _gathered(1)
+
+
+@compiled
+def add_gathered(values: Array, indices: Array, at: int, end: int, dense: Array, out: Array, row: int) -> None:
+    """``out[row] += sum_e values[e] * dense[indices[e]]`` over e = at ... end - 1."""
+    n = dense.shape[1]
+    width = 2 * _WIDE * LANES
+    last_wide, last_narrow = n - n % width, n - n % LANES
+    for c in range(0, last_wide, width):
+        _gathered_wide(values, indices, at, end, dense, out, row, c)
+    for c in range(last_wide, last_narrow, LANES):
+        _gathered_narrow(values, indices, at, end, dense, out, row, c)
+    for e in range(at, end):
+        for c in range(last_narrow, n):
+            out[row, c] += values[e] * dense[indices[e], c]
+
+
+@compiled
+def _product_rows(task: int, a: Array, b: Array, out: Array) -> None:
+    first = task * _ROWS_OF_TASK
+    n_rows = min(_ROWS_OF_TASK, len(a) - first)
+    set_product(a, first, n_rows, b, 0, b.shape[1], out, first, 0)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """``a @ b`` with the same bits on any number of threads.
+
+    Parameters
+    ----------
+    a
+        (m, k), any strides.
+    b
+        (k, n).
+
+    Returns
+    -------
+    (m, n).
+    """
+    out = np.empty((len(a), b.shape[1]), b.dtype)
+    run_tasks(_product_rows, -(-len(a) // _ROWS_OF_TASK), a, np.ascontiguousarray(b), out)
+    return out

@@ -1,0 +1,264 @@
+"""Scores of all genes, a cache-sized tile at a time; only those that can be selected are kept."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._jit import Array, compiled
+from ._product import LANES, set_product
+from ._threshold import threshold
+
+TILE = 4096
+"""Scores in a tile (genes x cells), so that it stays in the innermost cache."""
+
+_SLACK = 1e-6
+"""Rounding error that a bound must allow for."""
+
+_SAMPLED = 8
+"""Cells of a chunk, about, that tell whether dropping is worth it."""
+
+
+@compiled
+def screen_scores(
+    task: int,
+    features: Array,
+    first_rows: Array,
+    stripes: Array,
+    weight: Array,
+    gain: Array,
+    bias: Array,
+    mean: Array,
+    variance: Array,
+    measure: bool,
+    eps: float,
+    prior: float,
+    margin: float,
+    entmax: bool,
+    used_start: Array,
+    used_gene: Array,
+    used_ratio: Array,
+    top: Array,
+    counts: Array,
+    cells: Array,
+    genes: Array,
+    scores: Array,
+) -> None:
+    """Candidates of one chunk of cells among one stripe of genes.
+
+    The score of gene j in cell r is ``prior * ratio * (gain * (w_j . a_r - mean) / sqrt(variance + eps) + bias)``. Only
+    scores above the threshold can be selected. The threshold of the genes seen so far bounds it from below; it is
+    worked out whenever their number has doubled, and what lies lower is dropped. So few more are kept than are
+    selected, however many that is. Tiles hold genes in rows and cells in columns: the work on them is element by
+    element.
+
+    Parameters
+    ----------
+    task
+        chunk * n_stripes + stripe.
+    features
+        (n_chunks, n_a, n_padded) attention features of each chunk, transposed, zero in the padding.
+    first_rows
+        (n_chunks + 1,) first cell of each chunk.
+    stripes
+        (n_stripes + 1,) first gene of each stripe.
+    weight
+        (p, n_a).
+    gain, bias
+        (p,) of the norm.
+    mean, variance
+        (n_chunks, p), or (1, p) for all chunks alike. `variance` is written where `measure`, and `mean` not read:
+        features are centred then.
+    measure
+        Take the variance from the chunk.
+    eps
+        Of the norm.
+    prior
+        That of a gene no earlier mask has used.
+    margin
+        Width below the maximum that can be selected.
+    entmax
+        entmax15 in place of sparsemax.
+    used_start
+        (n_earlier, n_rows + 1) where each cell starts in the next two, for each earlier mask.
+    used_gene, used_ratio
+        Genes of earlier masks, rising in each cell, and what is left of their prior.
+    top
+        (n_rows, n_stripes), written: largest score of the stripe.
+    counts
+        (n_chunks, n_stripes), written: number of candidates.
+    cells, genes, scores
+        (n_rows * p,), written: candidates, genes rising. Those of a chunk and stripe start where all scores of what
+        comes before would end, see :func:`segment`, so there is always room.
+    """
+    n_stripes = len(stripes) - 1
+    chunk, stripe = task // n_stripes, task % n_stripes
+    first, n = first_rows[chunk], first_rows[chunk + 1] - first_rows[chunk]
+    n_padded = features.shape[2]
+    height = max(4, TILE // n_padded)
+    tile = np.empty((height, n_padded), weight.dtype)
+    best = np.full(n_padded, -np.inf, weight.dtype)
+    low = np.full(n_padded, -np.inf, weight.dtype)
+    position = np.empty((len(used_start), n), np.int64)
+    for t in range(len(used_start)):
+        for r in range(n):
+            begin, end = used_start[t, first + r], used_start[t, first + r + 1]
+            position[t, r] = begin + np.searchsorted(used_gene[begin:end], stripes[stripe])
+    begin = segment(first, n, stripes[-1], stripes[stripe])
+    at, check = begin, height
+    own = chunk if len(variance) > 1 else 0
+    for start in range(stripes[stripe], stripes[stripe + 1], height):
+        size = min(height, stripes[stripe + 1] - start)
+        set_product(weight, start, size, features[chunk], 0, n_padded, tile, 0, 0)
+        _normalise(tile, start, size, n, gain, bias, mean[own], variance[own], measure, eps, prior)
+        for t in range(len(used_start)):
+            for r in range(n):
+                place, end = position[t, r], used_start[t, first + r + 1]
+                while place < end and used_gene[place] < start + size:
+                    tile[used_gene[place] - start, r] *= used_ratio[place]
+                    place += 1
+                position[t, r] = place
+        for j in range(size):
+            line = tile[j]
+            for r in range(n_padded):
+                best[r] = line[r] if line[r] > best[r] else best[r]
+        for r in range(n_padded):
+            least = best[r] - margin
+            low[r] = least if least > low[r] else low[r]
+        for j in range(size):
+            at = _keep(tile[j], low, n, first, start + j, cells, genes, scores, at)
+        if start + size - stripes[stripe] >= check:
+            check *= 2
+            at = _drop(first, n, begin, at, best, margin, entmax, low, cells, genes, scores)
+    counts[chunk, stripe] = at - begin
+    for r in range(n):
+        top[first + r, stripe] = best[r]
+
+
+@compiled
+def segment(first: int, n: int, n_genes: int, start: int) -> int:
+    """Where the candidates of a chunk of n cells begin, among the genes from `start` on."""
+    return first * n_genes + n * start
+
+
+@compiled
+def _keep(
+    line: Array, low: Array, n: int, first: int, gene: int, cells: Array, genes: Array, scores: Array, at: int
+) -> int:
+    """Append the cells whose score for one gene is above their bound; returns the new end."""
+    for start in range(0, n, LANES):
+        hits = 0
+        for r in range(start, start + LANES):
+            hits += line[r] > low[r]
+        if hits == LANES and start + LANES <= n:
+            for i in range(LANES):
+                cells[at + i], genes[at + i], scores[at + i] = first + start + i, gene, line[start + i]
+            at += LANES
+        elif hits > 0:
+            for r in range(start, min(n, start + LANES)):
+                if line[r] > low[r]:
+                    cells[at], genes[at], scores[at] = first + r, gene, line[r]
+                    at += 1
+    return at
+
+
+@compiled
+def _drop(
+    first: int,
+    n: int,
+    begin: int,
+    end: int,
+    best: Array,
+    margin: float,
+    entmax: bool,
+    low: Array,
+    cells: Array,
+    genes: Array,
+    scores: Array,
+) -> int:
+    """Raise each cell's bound to the threshold of its candidates and drop what is below; returns the new end."""
+    if end - begin <= 4 * n:
+        return end
+    every = max(1, n // _SAMPLED)
+    before = end - begin
+    if every > 1 and _raise_bounds(first, n, every, begin, end, best, margin, entmax, low, cells, scores) > 0.5:
+        return end
+    if _raise_bounds(first, n, 1, begin, end, best, margin, entmax, low, cells, scores) > 0.9:
+        return end
+    at = begin
+    for e in range(begin, begin + before):
+        if scores[e] > low[cells[e] - first]:
+            cells[at], genes[at], scores[at] = cells[e], genes[e], scores[e]
+            at += 1
+    return at
+
+
+@compiled
+def _raise_bounds(
+    first: int,
+    n: int,
+    every: int,
+    begin: int,
+    end: int,
+    best: Array,
+    margin: float,
+    entmax: bool,
+    low: Array,
+    cells: Array,
+    scores: Array,
+) -> float:
+    """Bounds of every so manieth cell from its candidates; returns the share of these that is above."""
+    taken = np.zeros(n, np.bool_)
+    taken[::every] = True
+    starts = np.zeros(n + 1, np.int64)
+    for e in range(begin, end):
+        starts[cells[e] - first + 1] += taken[cells[e] - first]
+    starts = starts.cumsum()
+    values, place = np.empty(starts[-1], scores.dtype), starts[:-1].copy()
+    half = 1 / margin
+    for e in range(begin, end):
+        r = cells[e] - first
+        if taken[r]:
+            values[place[r]] = (scores[e] - best[r]) * half
+            place[r] += 1
+    above = 0
+    for r in range(n):
+        if starts[r + 1] > starts[r]:
+            tau = threshold(values[starts[r] : starts[r + 1]], entmax)
+            bound = scores.dtype.type(best[r] + margin * tau)
+            bound -= abs(bound) * scores.dtype.type(_SLACK) + scores.dtype.type(_SLACK)
+            low[r] = bound if bound > low[r] else low[r]
+            for e in range(starts[r], starts[r + 1]):
+                above += values[e] > tau
+    return above / max(1, starts[-1])
+
+
+@compiled
+def _normalise(
+    tile: Array,
+    start: int,
+    size: int,
+    n: int,
+    gain: Array,
+    bias: Array,
+    mean: Array,
+    variance: Array,
+    measure: bool,
+    eps: float,
+    prior: float,
+) -> None:
+    n_padded = tile.shape[1]
+    for j in range(size):
+        line, gene = tile[j], start + j
+        if measure:
+            squares = tile.dtype.type(0)
+            for r in range(n_padded):
+                squares += line[r] * line[r]
+            variance[gene] = squares / n
+        factor = tile.dtype.type(prior * gain[gene] / math.sqrt(variance[gene] + eps))
+        offset = tile.dtype.type(prior * bias[gene])
+        if not measure:
+            offset -= mean[gene] * factor
+        for r in range(n_padded):
+            line[r] = line[r] * factor + offset

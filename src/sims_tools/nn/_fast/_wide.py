@@ -1,0 +1,93 @@
+"""Linear maps from the genes: of the stored values of a minibatch, or of those a mask selects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ._csr import affine, keep_hits, look_up
+from ._input_norm import InputNorm
+from ._jit import run_tasks
+from ._stored import Stored
+from ._table import Table
+
+
+@dataclass
+class FirstProduct:
+    """The first linear map of all, of the minibatch as it is stored."""
+
+    table: Table
+    norm: InputNorm
+    stored: Stored
+
+    def forward(self) -> np.ndarray:
+        """(B, width)."""
+        if self.norm.identity:
+            return self.table.product(self.stored)
+        values = np.empty_like(self.stored.values)
+        run_tasks(
+            affine, self.stored.n_blocks, self.stored.indptr, self.stored.indices, self.stored.values,
+            self.norm.scale, np.zeros_like(self.norm.shift), values,
+        )  # fmt: skip
+        scaled = Stored(self.stored.indptr, self.stored.indices, values)
+        return self.table.product(scaled) + self.norm.shift @ self.table.rows
+
+    def backward(self, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Add to the table's gradient; returns those of scale and shift of the norm."""
+        if self.norm.identity:
+            self.table.add(self.stored, grad)
+            return None
+        grad_scale, _ = self.table.add(self.stored, grad, self.norm.scale)
+        return grad_scale, self.table.add_constant(self.norm.shift, grad.sum(0))
+
+
+@dataclass
+class MaskedProduct:
+    """The first linear map of a step: of the values its mask selects."""
+
+    table: Table
+    norm: InputNorm
+    stored: Stored
+    selected: Stored = field(init=False)
+
+    def forward(self, indptr: np.ndarray, genes: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """(B, width) from the mask of the step."""
+        values, hits = np.empty_like(shares), np.empty(len(indptr) - 1, np.int64)
+        run_tasks(
+            look_up, self.stored.n_blocks,
+            self.stored.indptr, self.stored.indices, self.stored.values, indptr, genes, values, hits,
+        )  # fmt: skip
+        self.shares, self.raw = shares, values
+        if self.norm.identity:
+            return self._of_expressed(indptr, genes, shares, values, hits)
+        self.inputs = np.empty_like(values)
+        run_tasks(affine, self.stored.n_blocks, indptr, genes, values, self.norm.scale, self.norm.shift, self.inputs)
+        self.selected = Stored(indptr, genes, shares * self.inputs)
+        return self.table.product(self.selected)
+
+    def _of_expressed(
+        self, indptr: np.ndarray, genes: np.ndarray, shares: np.ndarray, values: np.ndarray, hits: np.ndarray
+    ) -> np.ndarray:
+        starts = np.concatenate([[0], hits.cumsum()])
+        indices, self.places = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int64)
+        self.inputs, products = np.empty((2, starts[-1]), values.dtype)
+        run_tasks(
+            keep_hits, self.stored.n_blocks,
+            indptr, genes, values, shares, starts, indices, self.places, self.inputs, products,
+        )  # fmt: skip
+        self.selected = Stored(starts, indices, products)
+        return self.table.product(self.selected)
+
+    def backward(self, grad: np.ndarray, grad_shares: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Add to the table's gradient and to `grad_shares`; returns those of scale and shift of the norm."""
+        passed = self.table.dots(self.selected, grad) * self.inputs
+        if self.norm.identity:
+            grad_shares[self.places] += passed
+            self.table.add(self.selected, grad)
+            return None
+        grad_shares += passed
+        indptr, genes = self.selected.indptr, self.selected.indices
+        grad_scale, _ = self.table.add(Stored(indptr, genes, self.shares * self.raw), grad, self.norm.scale)
+        grad_shift, _ = self.table.add(Stored(indptr, genes, self.shares), grad, self.norm.shift)
+        return grad_scale, grad_shift

@@ -1,0 +1,128 @@
+"""The compiled kernels compute the plain network's function."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from sims_tools.nn import SparseRows, TabNet
+
+CLASSES = 4
+
+
+def features(seed, n_rows, n_input, density, *, ties=False):
+    rng = np.random.default_rng(seed)
+    x = rng.gamma(2.0, 1.0, (n_rows, n_input)) * (rng.random((n_rows, n_input)) < density)
+    x = np.ceil(x) if ties else x
+    x[rng.random(n_rows) < 0.1] = 0
+    return torch.from_numpy(x)
+
+
+def network(seed, n_input, **params):
+    torch.manual_seed(seed)
+    net = TabNet(n_input, CLASSES, sparsity=0.1, **params).double()
+    with torch.no_grad():
+        for name, value in [*net.named_parameters(), *net.named_buffers()]:
+            if "bn.bias" in name or "running_mean" in name:
+                value.add_(0.3 * torch.randn_like(value))
+            elif "bn.weight" in name or "running_var" in name:
+                value.mul_(torch.rand_like(value) + 0.5)
+    return net
+
+
+def run(net, x, targets):
+    output = net(x, explain=True)
+    loss = F.cross_entropy(output.logits, targets) + output.penalty
+    loss.backward()
+    return output
+
+
+def error(found, expected):
+    scale = float(expected.detach().abs().max()) if expected.numel() else 0.0
+    return float((found.double() - expected.double()).abs().max()) / max(scale, 1e-12) if expected.numel() else 0.0
+
+
+def compare(net, x, tolerance=1e-5):
+    plain, targets = copy.deepcopy(net), torch.arange(len(x)) % CLASSES
+    expected = run(plain, x, targets)
+    found = run(net, SparseRows.from_dense(x), targets)
+    assert error(found.logits, expected.logits) < tolerance
+    assert error(found.embedding, expected.embedding) < tolerance
+    assert error(found.masks.to_dense(), expected.masks) < tolerance
+    assert error(found.penalty, expected.penalty) < tolerance
+    for (name, own), theirs in zip(net.named_buffers(), plain.buffers(), strict=True):
+        assert error(own, theirs) < tolerance, name
+    largest = max(float(each.grad.abs().max()) for each in plain.parameters())
+    for (name, own), theirs in zip(net.named_parameters(), plain.parameters(), strict=True):
+        scale = max(float(theirs.grad.abs().max()), 1e-4 * largest)
+        assert float((own.grad - theirs.grad).abs().max()) <= tolerance * scale, name
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    n_rows=st.sampled_from([1, 2, 3, 16, 17, 33, 40]),
+    n_input=st.integers(1, 150),
+    density=st.sampled_from([0.0, 0.07, 0.5, 1.0]),
+    ties=st.booleans(),
+    training=st.booleans(),
+    params=st.fixed_dictionaries(
+        {
+            "selector": st.sampled_from(["sparsemax", "entmax15"]),
+            "n_d": st.integers(1, 9),
+            "n_a": st.integers(1, 17),
+            "n_steps": st.integers(1, 4),
+            "gamma": st.sampled_from([1.0, 1.3, 2.0]),
+            "n_shared": st.integers(0, 2),
+            "n_independent": st.integers(1, 2),
+            "virtual_batch_size": st.sampled_from([None, 1, 2, 16]),
+            "center": st.booleans(),
+            "attention_scale": st.sampled_from([0.01, 0.3, 1.0]),
+        }
+    ),
+)
+def test_equals_the_plain_network(seed, n_rows, n_input, density, ties, training, params):
+    net = network(seed, n_input, **params).train(training)
+    x = features(seed, n_rows, n_input, density, ties=ties)
+    assume(not (training and n_rows >= 2 and _is_singular(net, x)))
+    compare(net, x)
+
+
+def _is_singular(net, x):
+    """Whether batch norm divides by next to nothing: rounding then decides which features are selected."""
+    plain, smallest = copy.deepcopy(net), []
+    hooks = [
+        each.register_forward_pre_hook(lambda _, args: smallest.append(float(args[0].var(0).min())))
+        for each in plain.modules()
+        if isinstance(each, torch.nn.BatchNorm1d) and each is not getattr(plain.input_norm, "bn", None)
+    ]
+    plain(x)
+    for hook in hooks:
+        hook.remove()
+    return min(smallest, default=1.0) < 1e-3
+
+
+@pytest.mark.parametrize("selector", ["sparsemax", "entmax15"])
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize(
+    ("n_rows", "params"),
+    [
+        (1, {}),
+        (2, {}),
+        (33, {}),
+        (64, {"n_steps": 10, "gamma": 1.5, "virtual_batch_size": None}),
+        (64, {"n_d": 24, "n_a": 40, "attention_scale": 0.02}),
+        (300, {"n_d": 16, "n_a": 16, "virtual_batch_size": None}),
+        (300, {"n_d": 8, "n_a": 8, "virtual_batch_size": 128}),
+    ],
+)
+def test_equals_the_plain_network_on_many_features(selector, center, n_rows, params):
+    params = {"virtual_batch_size": 16, **params}
+    net = network(0, 2500, selector=selector, center=center, **params)
+    x = features(1, n_rows, 2500, 0.1)
+    compare(net, x, 1e-5 if n_rows > 2 else 1e-3)
+    compare(copy.deepcopy(net).eval(), x)
