@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from ._arrays import Gradients, array, scratch
 from ._chunks import Chunks, stripes
 from ._csr import BLOCK, rows_product
 from ._jit import run_tasks
+from ._masks import Masks
 from ._norm import Norm
 from ._product import matmul
 from ._scores import screen_scores
@@ -24,50 +24,6 @@ _BAND = 256
 
 _ROWS = 16
 """Cells of a task that works cell by cell."""
-
-
-@dataclass
-class Masks:
-    """Masks of all steps so far, one after the other.
-
-    Attributes
-    ----------
-    starts
-        (n_steps, B + 1) int64 where each cell starts in the others.
-    genes, shares, ratios
-        Selected genes, rising in each cell; their shares; what each leaves of the prior, ``(gamma - share) / gamma``.
-    """
-
-    starts: np.ndarray
-    genes: np.ndarray
-    shares: np.ndarray
-    ratios: np.ndarray
-    gamma: float
-
-    @classmethod
-    def none(cls, n_rows: int, gamma: float, dtype: Any) -> Masks:
-        """No steps yet."""
-        empty = np.empty(0, dtype)
-        return cls(np.empty((0, n_rows + 1), np.int64), np.empty(0, np.int32), empty, empty, gamma)
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def append(self, indptr: np.ndarray, genes: np.ndarray, shares: np.ndarray) -> None:
-        """Add the mask of a step."""
-        self.starts = np.concatenate([self.starts, (indptr + len(self.genes))[None]])
-        self.genes = np.concatenate([self.genes, genes])
-        self.shares = np.concatenate([self.shares, shares])
-        ratios = (1 - shares / shares.dtype.type(self.gamma)).astype(shares.dtype)
-        self.ratios = np.concatenate([self.ratios, ratios])
-
-    def span(self, step: int) -> slice:
-        """Where a step's entries are."""
-        return slice(int(self.starts[step, 0]), int(self.starts[step, -1]))
-
-    def indptr(self, step: int) -> np.ndarray:
-        """(B + 1,) row starts of one step's mask alone."""
-        return self.starts[step] - self.starts[step, 0]
 
 
 @dataclass
@@ -103,8 +59,8 @@ class Attention:
         self.prior = masks.gamma**self.step
         self.features = self._centre(features) if self.chunks.measure else features
         bands = [self._select(band, masks) for band in self.chunks.bands(_BAND)]
-        counts, self.levels, genes, shares = (np.concatenate(each) for each in zip(*bands, strict=True))
-        masks.append(np.concatenate([[0], counts.cumsum()]), genes, shares)
+        counts, self.levels = (np.concatenate(each) for each in zip(*bands, strict=True))
+        masks.close(counts)
         if self.chunks.measure:
             means = matmul(self.weight, self.feature_means.T).T
             self.norm.update(means, self.variance, self.chunks.sizes)
@@ -114,31 +70,31 @@ class Attention:
         self.feature_means = np.add.reduceat(features, starts, axis=0) / sizes[:, None].astype(features.dtype)
         return features - np.repeat(self.feature_means, sizes, axis=0)
 
-    def _select(self, band: slice, masks: Masks) -> tuple[np.ndarray, ...]:
-        """Number of selected genes and level of each cell of some chunks, then these genes and their shares."""
+    def _select(self, band: slice, masks: Masks) -> tuple[np.ndarray, np.ndarray]:
+        """Add the selected genes of some chunks to the masks; number of them and level, for each cell."""
         first = self.chunks.first_rows[band.start : band.stop + 1]
         used = masks.starts[:, first[0] : first[-1] + 1].copy()
         first = first - first[0]
         n_rows, n_chunks, n_stripes = int(first[-1]), len(first) - 1, len(self.stripes) - 1
         top = np.empty((n_rows, n_stripes), self.weight.dtype)
-        counts = np.empty((n_chunks, n_stripes), np.int64)
+        counts, per_cell = np.empty((n_chunks, n_stripes), np.int64), np.empty((n_rows, n_stripes), np.int64)
         cells, genes, scores = scratch(n_rows * len(self.weight), np.int32, np.int32, self.weight.dtype)
-        margin = 2.0 if self.entmax else 1.0
         own = band if self.chunks.measure else slice(None)
         run_tasks(
             screen_scores, n_chunks * n_stripes,
             self.chunks.transposed(self.features, band), first, self.stripes, self.weight, self.gain, self.bias,
-            self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior, margin,
-            self.entmax, used, masks.genes, masks.ratios, top, counts, cells, genes, scores,
+            self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior, 2.0 if self.entmax else 1.0,
+            self.entmax, used, masks.genes, masks.ratios, top, counts, per_cell, cells, genes, scores,
         )  # fmt: skip
         selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, self.weight.dtype)
         run_tasks(
             select, n_chunks,
-            first, self.stripes, top, counts, cells, genes, scores, self.entmax, margin, selected, levels,
+            first, self.stripes, top, counts, per_cell, cells, genes, scores, self.entmax, selected, levels,
         )  # fmt: skip
         ends = np.add.reduceat(selected, first[:-1])
         spans = [slice(start, start + n) for start, n in zip(first[:-1] * len(self.weight), ends, strict=True)]
-        return selected, levels, *(np.concatenate([each[span] for span in spans]) for each in (genes, scores))
+        masks.extend([genes[span] for span in spans], [scores[span] for span in spans])
+        return selected, levels
 
     def backward(self, masks: Masks, grad: np.ndarray, gradients: Gradients) -> np.ndarray:
         """Gradient of the features; the parameters' are added to `gradients`, those of earlier masks to `grad`.

@@ -157,6 +157,7 @@ def look_up(
     values: Array,
     at_indptr: Array,
     at_indices: Array,
+    n_columns: int,
     out: Array,
     hits: Array,
 ) -> None:
@@ -170,26 +171,32 @@ def look_up(
         The matrix that is read, CSR (B, p).
     at_indptr, at_indices
         The places, CSR pattern (B, p).
+    n_columns
+        Number p of columns.
     out
         (n_places,), written.
     hits
         (B,), written: how many values are not zero.
     """
+    spread = np.zeros(n_columns, values.dtype)
     for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
         begin, end = indptr[r], indptr[r + 1]
         first, last = at_indptr[r], at_indptr[r + 1]
-        hits[r] = 0
-        few = (last - first) * 16 < end - begin
-        at = begin
+        if (last - first) * 16 < end - begin:
+            for e in range(first, last):
+                at = begin + np.searchsorted(indices[begin:end], at_indices[e])
+                out[e] = values[at] if at < end and indices[at] == at_indices[e] else 0
+        else:
+            for at in range(begin, end):
+                spread[indices[at]] = values[at]
+            for e in range(first, last):
+                out[e] = spread[at_indices[e]]
+            for at in range(begin, end):
+                spread[indices[at]] = 0
+        n = 0
         for e in range(first, last):
-            j = at_indices[e]
-            if few:
-                at = begin + np.searchsorted(indices[begin:end], j)
-            else:
-                while at < end and indices[at] < j:
-                    at += 1
-            out[e] = values[at] if at < end and indices[at] == j else 0
-            hits[r] += out[e] != 0
+            n += out[e] != 0
+        hits[r] = n
 
 
 @compiled
@@ -268,16 +275,6 @@ def column_moments(
         for value in stored:
             squares += (value - centre) ** 2
         mean[j], variance[j] = centre, squares / n
-
-
-@compiled
-def row_dots(task: int, indptr: Array, left: Array, right: Array, out: Array) -> None:
-    """``out[r] = sum_e left[e] * right[e]`` over the entries of each row of one block."""
-    for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
-        total = 0.0
-        for e in range(indptr[r], indptr[r + 1]):
-            total += left[e] * right[e]
-        out[r] = total
 
 
 @compiled

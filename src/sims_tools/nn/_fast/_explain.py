@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._attention import Masks
 from ._jit import Array, compiled, run_tasks
+from ._masks import Masks
 
 _ROWS = 64
 

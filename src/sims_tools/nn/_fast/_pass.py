@@ -9,16 +9,15 @@ import torch
 from torch import nn
 
 from sims_tools.nn._feature_transformer import FeatureTransformer
-from sims_tools.nn._output import LOG_FLOOR
 from sims_tools.nn._rows import SparseRows
 
 from ._arrays import Gradients, array
-from ._attention import Attention, Masks
+from ._attention import Attention
 from ._chunks import Chunks
-from ._csr import BLOCK, row_dots
+from ._entropy import Entropy
 from ._explain import join_masks
 from ._input_norm import InputNorm
-from ._jit import run_tasks
+from ._masks import Masks
 from ._stack import GatedStack
 from ._stored import Stored
 from ._table import Table
@@ -45,9 +44,9 @@ class Pass:
         vbs = network.splitter.norms[0].virtual_batch_size
         self.chunks = Chunks.cut(self.n_rows, vbs, training=network.training)
         self.norm = InputNorm(network.input_norm, self.stored, training=network.training)
-        self.masks = Masks.none(self.n_rows, network.gamma, self.stored.values.dtype)
+        self.masks = Masks(self.n_rows, network.gamma, self.stored.values.dtype)
         self._tables: dict[int, Table] = {}
-        self.entropy = 0.0
+        self._entropy, self.entropy = Entropy(self.n_rows, len(network.attentives)), 0.0
         self.attentions: list[Attention] = []
         self.products: list[MaskedProduct] = []
         self.stacks: list[GatedStack] = []
@@ -70,7 +69,8 @@ class Pass:
             decision = np.maximum(hidden[:, :n_d], 0)
             self.importance[:, step] = decision.sum(1)
             embedding += decision
-            self.entropy += self._entropy(step)
+            if network.sparsity:
+                self.entropy += self._entropy.of_step(self.masks.shares[span], keep=self.keep)
             if self.keep:
                 self.attentions.append(attention)
                 self.products.append(product)
@@ -92,25 +92,12 @@ class Pass:
             self.stacks.append(stack)
         return stack
 
-    def _entropy(self, step: int) -> float:
-        """Mean over the cells of the mask's entropy, as its share of the mean over steps."""
-        if not self.network.sparsity or not self.n_rows:
-            return 0.0
-        shares, out = self.masks.shares[self.masks.span(step)], np.empty(self.n_rows)
-        logs = np.log(shares + shares.dtype.type(LOG_FLOOR))
-        run_tasks(row_dots, -(-self.n_rows // BLOCK), self.masks.indptr(step), shares, logs, out)
-        return -float(out.sum()) / self.n_rows / len(self.network.attentives)
-
-    def _entropy_grad(self, shares: np.ndarray) -> np.ndarray:
-        floored = shares + shares.dtype.type(LOG_FLOOR)
-        return -(np.log(floored) + shares / floored) / shares.dtype.type(self.n_rows * len(self.network.attentives))
-
     def backward(self, grad_embedding: np.ndarray, grad_entropy: float) -> Gradients:
         """Gradients of all parameters from those of embedding (B, n_d) and entropy."""
         n_d, gradients = self.network.n_d, Gradients()
         grad = np.zeros_like(self.masks.shares)
-        if grad_entropy and self.network.sparsity:
-            grad += grad.dtype.type(grad_entropy) * self._entropy_grad(self.masks.shares)
+        if grad_entropy:
+            self._entropy.add_grad(self.masks, grad_entropy, grad)
         grad_attention = np.zeros_like(self.hidden[0][:, n_d:])
         of_norm = []
         for step in reversed(range(len(self.attentions))):

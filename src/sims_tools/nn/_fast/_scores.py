@@ -41,6 +41,7 @@ def screen_scores(
     used_ratio: Array,
     top: Array,
     counts: Array,
+    per_cell: Array,
     cells: Array,
     genes: Array,
     scores: Array,
@@ -88,6 +89,8 @@ def screen_scores(
         (n_rows, n_stripes), written: largest score of the stripe.
     counts
         (n_chunks, n_stripes), written: number of candidates.
+    per_cell
+        (n_rows, n_stripes), written: how many of them are the cell's.
     cells, genes, scores
         (n_rows * p,), written: candidates, genes rising. Those of a chunk and stripe start where all scores of what
         comes before would end, see :func:`segment`, so there is always room.
@@ -100,6 +103,7 @@ def screen_scores(
     tile = np.empty((height, n_padded), weight.dtype)
     best = np.full(n_padded, -np.inf, weight.dtype)
     low = np.full(n_padded, -np.inf, weight.dtype)
+    held = np.zeros(n_padded, np.int64)
     position = np.empty((len(used_start), n), np.int64)
     for t in range(len(used_start)):
         for r in range(n):
@@ -127,13 +131,14 @@ def screen_scores(
             least = best[r] - margin
             low[r] = least if least > low[r] else low[r]
         for j in range(size):
-            at = _keep(tile[j], low, n, first, start + j, cells, genes, scores, at)
+            at = _keep(tile[j], low, n, first, start + j, held, cells, genes, scores, at)
         if start + size - stripes[stripe] >= check:
             check *= 2
-            at = _drop(first, n, begin, at, best, margin, entmax, low, cells, genes, scores)
+            at = _drop(first, n, begin, at, best, margin, entmax, low, held, cells, genes, scores)
     counts[chunk, stripe] = at - begin
     for r in range(n):
         top[first + r, stripe] = best[r]
+        per_cell[first + r, stripe] = held[r]
 
 
 @compiled
@@ -144,9 +149,18 @@ def segment(first: int, n: int, n_genes: int, start: int) -> int:
 
 @compiled
 def _keep(
-    line: Array, low: Array, n: int, first: int, gene: int, cells: Array, genes: Array, scores: Array, at: int
+    line: Array,
+    low: Array,
+    n: int,
+    first: int,
+    gene: int,
+    held: Array,
+    cells: Array,
+    genes: Array,
+    scores: Array,
+    at: int,
 ) -> int:
-    """Append the cells whose score for one gene is above their bound; returns the new end."""
+    """Append the cells whose score for one gene is above their bound, and count them; returns the new end."""
     for start in range(0, n, LANES):
         hits = 0
         for r in range(start, start + LANES):
@@ -154,11 +168,13 @@ def _keep(
         if hits == LANES and start + LANES <= n:
             for i in range(LANES):
                 cells[at + i], genes[at + i], scores[at + i] = first + start + i, gene, line[start + i]
+                held[start + i] += 1
             at += LANES
         elif hits > 0:
             for r in range(start, min(n, start + LANES)):
                 if line[r] > low[r]:
                     cells[at], genes[at], scores[at] = first + r, gene, line[r]
+                    held[r] += 1
                     at += 1
     return at
 
@@ -173,6 +189,7 @@ def _drop(
     margin: float,
     entmax: bool,
     low: Array,
+    held: Array,
     cells: Array,
     genes: Array,
     scores: Array,
@@ -181,15 +198,16 @@ def _drop(
     if end - begin <= 4 * n:
         return end
     every = max(1, n // _SAMPLED)
-    before = end - begin
-    if every > 1 and _raise_bounds(first, n, every, begin, end, best, margin, entmax, low, cells, scores) > 0.5:
+    if every > 1 and _raise_bounds(first, n, every, begin, end, best, margin, entmax, low, held, cells, scores) > 0.5:
         return end
-    if _raise_bounds(first, n, 1, begin, end, best, margin, entmax, low, cells, scores) > 0.9:
-        return end
+    _raise_bounds(first, n, 1, begin, end, best, margin, entmax, low, held, cells, scores)
     at = begin
-    for e in range(begin, begin + before):
-        if scores[e] > low[cells[e] - first]:
+    held[:] = 0
+    for e in range(begin, end):
+        r = cells[e] - first
+        if scores[e] > low[r]:
             cells[at], genes[at], scores[at] = cells[e], genes[e], scores[e]
+            held[r] += 1
             at += 1
     return at
 
@@ -205,21 +223,19 @@ def _raise_bounds(
     margin: float,
     entmax: bool,
     low: Array,
+    held: Array,
     cells: Array,
     scores: Array,
 ) -> float:
     """Bounds of every so manieth cell from its candidates; returns the share of these that is above."""
-    taken = np.zeros(n, np.bool_)
-    taken[::every] = True
     starts = np.zeros(n + 1, np.int64)
-    for e in range(begin, end):
-        starts[cells[e] - first + 1] += taken[cells[e] - first]
-    starts = starts.cumsum()
+    for r in range(n):
+        starts[r + 1] = starts[r] + (held[r] if r % every == 0 else 0)
     values, place = np.empty(starts[-1], scores.dtype), starts[:-1].copy()
     half = 1 / margin
     for e in range(begin, end):
         r = cells[e] - first
-        if taken[r]:
+        if starts[r + 1] > starts[r]:
             values[place[r]] = (scores[e] - best[r]) * half
             place[r] += 1
     above = 0

@@ -16,11 +16,11 @@ def select(
     stripes: Array,
     top: Array,
     counts: Array,
+    per_cell: Array,
     cells: Array,
     genes: Array,
     scores: Array,
     entmax: bool,
-    margin: float,
     selected: Array,
     levels: Array,
 ) -> None:
@@ -30,9 +30,9 @@ def select(
     ----------
     chunk
         Number of the chunk.
-    first_rows, stripes, margin
+    first_rows, stripes
         As in :func:`screen_scores`.
-    top, counts, cells, genes, scores
+    top, counts, per_cell, cells, genes, scores
         What :func:`screen_scores` wrote. Written: `genes` and `scores`, from the first place of the chunk on, hold the
         selected genes and their shares, cell by cell. A cell without a finite maximum selects one gene with share NaN.
     entmax
@@ -50,21 +50,17 @@ def select(
     for r in range(n):
         highest[r] = top[first + r].max()
     starts = np.zeros(n + 1, np.int64)
-    for s in range(len(stripes) - 1):
-        begin = segment(first, n, n_genes, stripes[s])
-        for e in range(begin, begin + counts[chunk, s]):
-            r = cells[e] - first
-            starts[r + 1] += scores[e] > highest[r] - margin
-    starts = starts.cumsum()
+    for r in range(n):
+        starts[r + 1] = starts[r] + per_cell[first + r].sum()
     gene, share = np.empty(starts[-1], genes.dtype), np.empty(starts[-1], scores.dtype)
     place = starts[:-1].copy()
     for s in range(len(stripes) - 1):
         begin = segment(first, n, n_genes, stripes[s])
         for e in range(begin, begin + counts[chunk, s]):
             r = cells[e] - first
-            if scores[e] > highest[r] - margin:
-                gene[place[r]], share[place[r]] = genes[e], (scores[e] - highest[r]) * half
-                place[r] += 1
+            to = place[r]
+            gene[to], share[to] = genes[e], (scores[e] - highest[r]) * half
+            place[r] = to + 1
     at = segment(first, n, n_genes, 0)
     for r in range(n):
         if not -np.inf < highest[r] < np.inf:

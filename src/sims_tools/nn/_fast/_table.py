@@ -23,10 +23,10 @@ class Table:
     def __init__(self, layer: nn.Linear) -> None:
         self.layer = layer
         self.rows = array(layer.weight.t())
-        n_genes, width = self.rows.shape
+        self.n_genes, width = self.rows.shape
         self.stripe = max(64, STRIPE_BYTES // (width * self.rows.itemsize))
-        self.n_stripes = -(-n_genes // self.stripe)
-        self._ones = np.ones(n_genes, self.rows.dtype)
+        self.n_stripes = -(-self.n_genes // self.stripe)
+        self._ones = np.ones(self.n_genes, self.rows.dtype)
         self._grad: np.ndarray | None = None
 
     def product(self, stored: Stored) -> np.ndarray:

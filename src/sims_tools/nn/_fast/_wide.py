@@ -56,7 +56,8 @@ class MaskedProduct:
         values, hits = np.empty_like(shares), np.empty(len(indptr) - 1, np.int64)
         run_tasks(
             look_up, self.stored.n_blocks,
-            self.stored.indptr, self.stored.indices, self.stored.values, indptr, genes, values, hits,
+            self.stored.indptr, self.stored.indices, self.stored.values, indptr, genes,
+            self.table.n_genes, values, hits,
         )  # fmt: skip
         self.shares, self.raw = shares, values
         if self.norm.identity:
