@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sims_tools.nn import SparseRows, TabNet
+from sims_tools.nn import SparseRows, TabNet, _fast, _paths
+from sims_tools.nn._paths import steady_threads
 
 CLASSES = 4
 
@@ -126,3 +127,115 @@ def test_equals_the_plain_network_on_many_features(selector, center, n_rows, par
     x = features(1, n_rows, 2500, 0.1)
     compare(net, x, 1e-5 if n_rows > 2 else 1e-3)
     compare(copy.deepcopy(net).eval(), x)
+
+
+@pytest.fixture
+def small():
+    torch.manual_seed(0)
+    net = TabNet(700, CLASSES, n_d=16, n_a=16, sparsity=0.1, attention_scale=0.1, virtual_batch_size=64)
+    return net, SparseRows.from_dense(features(0, 300, 700, 0.1).float())
+
+
+def bits(net, rows):
+    net = copy.deepcopy(net)
+    output = run(net, rows, torch.arange(rows.n_rows) % CLASSES)
+    found = [output.logits, output.penalty, output.masks.values, *(each.grad for each in net.parameters())]
+    return [each.detach() for each in [*found, *net.buffers()]]
+
+
+def test_the_same_bits_on_any_number_of_threads(small):
+    net, rows = small
+    before = torch.get_num_threads()
+    with steady_threads():
+        expected = bits(net, rows)
+    try:
+        for n_threads in (1, 3, 4):
+            torch.set_num_threads(n_threads)
+            with steady_threads():
+                assert torch.get_num_threads() == 1
+                found = bits(net, rows)
+            assert torch.get_num_threads() == n_threads
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_single_precision_errs_no_more_than_the_plain_network(small):
+    net, rows = small
+    exact = copy.deepcopy(net).double()
+    targets = torch.arange(rows.n_rows) % CLASSES
+    expected = run(exact, rows.to_dense().double(), targets)
+    plain, fast = copy.deepcopy(net), copy.deepcopy(net)
+    outputs = run(plain, rows.to_dense(), targets), run(fast, rows, targets)
+    assert error(outputs[1].logits, expected.logits) < 3 * error(outputs[0].logits, expected.logits) + 1e-6
+    for (name, truth), dense, own in zip(exact.named_parameters(), plain.parameters(), fast.parameters(), strict=True):
+        assert error(own.grad, truth.grad) < 3 * error(dense.grad, truth.grad) + 1e-5, name
+
+
+def test_where_kernels_cannot_run_the_plain_network_does_and_says_so_once(small, monkeypatch, caplog):
+    net, rows = small
+    expected = net.eval()(rows, explain=True)
+
+    def broken():
+        raise RuntimeError("no compiler today")
+
+    monkeypatch.setattr(_fast, "check", broken)
+    _paths._kernels.cache_clear()
+    try:
+        for _ in range(2):
+            found = net(rows, explain=True)
+            torch.testing.assert_close(found.logits, expected.logits, atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(found.masks.to_dense(), expected.masks.to_dense(), atol=1e-4, rtol=1e-3)
+        with steady_threads():
+            pass
+    finally:
+        _paths._kernels.cache_clear()
+    assert caplog.text.count("no compiler today") == 1
+
+
+def test_half_precision_and_wanted_gradients_of_features_take_the_plain_network(small):
+    net, rows = small
+    half = copy.deepcopy(net).bfloat16().eval()
+    assert half(rows.to(torch.bfloat16)).logits.dtype == torch.bfloat16
+    wanted = rows.with_values(rows.values.clone().requires_grad_())
+    net(wanted).logits.sum().backward()
+    assert wanted.values.grad.abs().sum() > 0
+
+
+def test_no_rows_and_one_row(small):
+    net, rows = small
+    none = SparseRows.from_dense(rows.to_dense()[:0])
+    assert net.eval()(none, explain=True).logits.shape == (0, CLASSES)
+    one = SparseRows.from_dense(rows.to_dense()[:1])
+    output = net.train()(one, explain=True)
+    torch.testing.assert_close(output.masks.values.sum(), torch.tensor(1.0))
+
+
+def test_not_a_number_is_passed_on(small):
+    net, rows = small
+    values = rows.values.clone()
+    values[0] = float("nan")
+    output = net.eval()(rows.with_values(values), explain=True)
+    assert output.logits[0].isnan().all()
+    assert output.logits[1:].isfinite().all()
+
+
+def test_weights_laid_out_by_output_give_the_same(small):
+    net, rows = small
+    expected = net.eval()(rows).logits
+    net.shared[0].weight.data = net.shared[0].weight.data.contiguous()
+    torch.testing.assert_close(net(rows).logits, expected)
+
+
+def test_features_of_another_width_are_refused(small):
+    net, _ = small
+    with pytest.raises(ValueError, match="700"):
+        net(SparseRows.from_dense(torch.zeros(3, 5)))
+
+
+def test_step_masks_are_those_of_the_plain_network(small):
+    net, rows = small
+    net.double().eval()
+    rows = rows.to(torch.float64)
+    for found, expected in zip(net.step_masks(rows), net.step_masks(rows.to_dense()), strict=True):
+        torch.testing.assert_close(found.to_dense(), expected)

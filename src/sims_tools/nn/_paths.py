@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -80,3 +82,21 @@ def _gpu() -> ModuleType:
     from . import _gpu
 
     return _gpu
+
+
+@contextmanager
+def steady_threads() -> Iterator[None]:
+    """Leave the threads to the compiled kernels inside the block: torch itself uses one.
+
+    Kernels give the same bits on any number of threads, torch's sums do not. Where kernels cannot run nothing changes.
+    """
+    path, before = _kernels(), torch.get_num_threads()
+    if path is None:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        with path.kernel_threads(before):
+            yield
+    finally:
+        torch.set_num_threads(before)

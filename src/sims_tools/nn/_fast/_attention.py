@@ -78,7 +78,8 @@ class Attention:
         n_rows, n_chunks, n_stripes = int(first[-1]), len(first) - 1, len(self.stripes) - 1
         top = np.empty((n_rows, n_stripes), self.weight.dtype)
         counts, per_cell = np.empty((n_chunks, n_stripes), np.int64), np.empty((n_rows, n_stripes), np.int64)
-        cells, genes, scores = scratch(n_rows * len(self.weight), np.int32, np.int32, self.weight.dtype)
+        integers, reals = [np.int32] * 3, [self.weight.dtype] * 2
+        cells, genes, by_cell, scores, values = scratch(n_rows * len(self.weight), *integers, *reals)
         own = band if self.chunks.measure else slice(None)
         run_tasks(
             screen_scores, n_chunks * n_stripes,
@@ -89,7 +90,8 @@ class Attention:
         selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, self.weight.dtype)
         run_tasks(
             select, n_chunks,
-            first, self.stripes, top, counts, per_cell, cells, genes, scores, self.entmax, selected, levels,
+            first, self.stripes, top, counts, per_cell, cells, genes, scores, by_cell, values, self.entmax, selected,
+            levels,
         )  # fmt: skip
         ends = np.add.reduceat(selected, first[:-1])
         spans = [slice(start, start + n) for start, n in zip(first[:-1] * len(self.weight), ends, strict=True)]

@@ -20,6 +20,8 @@ def select(
     cells: Array,
     genes: Array,
     scores: Array,
+    by_cell: Array,
+    values: Array,
     entmax: bool,
     selected: Array,
     levels: Array,
@@ -35,6 +37,8 @@ def select(
     top, counts, per_cell, cells, genes, scores
         What :func:`screen_scores` wrote. Written: `genes` and `scores`, from the first place of the chunk on, hold the
         selected genes and their shares, cell by cell. A cell without a finite maximum selects one gene with share NaN.
+    by_cell, values
+        (n_rows * p,) working space.
     entmax
         entmax15 in place of sparsemax.
     selected
@@ -52,7 +56,8 @@ def select(
     starts = np.zeros(n + 1, np.int64)
     for r in range(n):
         starts[r + 1] = starts[r] + per_cell[first + r].sum()
-    gene, share = np.empty(starts[-1], genes.dtype), np.empty(starts[-1], scores.dtype)
+    begin = segment(first, n, n_genes, 0)
+    gene, share = by_cell[begin : begin + starts[-1]], values[begin : begin + starts[-1]]
     place = starts[:-1].copy()
     for s in range(len(stripes) - 1):
         begin = segment(first, n, n_genes, stripes[s])
@@ -71,9 +76,8 @@ def select(
         tau = threshold(own, entmax)
         levels[first + r] = highest[r] + tau / half
         begin = at
-        for e in range(starts[r], starts[r + 1]):
-            above = share[e] - tau
-            if above > 0:
-                genes[at], scores[at] = gene[e], above * above if entmax else above
-                at += 1
+        for e in range(starts[r], starts[r + 1]):  # written in any case: whether it counts cannot be foreseen
+            above = max(share[e] - tau, 0.0)
+            genes[at], scores[at] = gene[e], above * above if entmax else above
+            at += above > 0
         selected[first + r] = at - begin
