@@ -19,7 +19,7 @@ from ._scores import screen_scores
 from ._scores_grad import shares_grad, weight_grad
 from ._select import select
 
-_BAND = 256
+_BAND = 512
 """Cells whose candidates are held at a time."""
 
 _ROWS = 16
@@ -75,7 +75,9 @@ class Attention:
         first = self.chunks.first_rows[band.start : band.stop + 1]
         used = masks.starts[:, first[0] : first[-1] + 1].copy()
         first = first - first[0]
-        n_rows, n_chunks, n_stripes = int(first[-1]), len(first) - 1, len(self.stripes) - 1
+        n_rows, n_chunks = int(first[-1]), len(first) - 1
+        cuts = stripes(len(self.weight), n_chunks)
+        n_stripes = len(cuts) - 1
         top = np.empty((n_rows, n_stripes), self.weight.dtype)
         counts, per_cell = np.empty((n_chunks, n_stripes), np.int64), np.empty((n_rows, n_stripes), np.int64)
         integers, reals = [np.int32] * 3, [self.weight.dtype] * 2
@@ -83,14 +85,14 @@ class Attention:
         own = band if self.chunks.measure else slice(None)
         run_tasks(
             screen_scores, n_chunks * n_stripes,
-            self.chunks.transposed(self.features, band), first, self.stripes, self.weight, self.gain, self.bias,
+            self.chunks.transposed(self.features, band), first, cuts, self.weight, self.gain, self.bias,
             self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior, 2.0 if self.entmax else 1.0,
             self.entmax, used, masks.genes, masks.ratios, top, counts, per_cell, cells, genes, scores,
         )  # fmt: skip
         selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, self.weight.dtype)
         run_tasks(
             select, n_chunks,
-            first, self.stripes, top, counts, per_cell, cells, genes, scores, by_cell, values, self.entmax, selected,
+            first, cuts, top, counts, per_cell, cells, genes, scores, by_cell, values, self.entmax, selected,
             levels,
         )  # fmt: skip
         ends = np.add.reduceat(selected, first[:-1])

@@ -16,8 +16,8 @@ EVALUATED = 128
 _GROUPS = 8
 """Parts of a minibatch, at most, that sum the gradient of small layers on their own."""
 
-_STRIPES, _STRIPE = 8, 1024
-"""Genes are cut in so many stripes at most, of so many genes at least."""
+_TASKS, _STRIPE = 8, 1024
+"""Genes are cut in stripes where that makes no more tasks than this, of so many genes at least."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Chunks:
         return out
 
 
-def stripes(n_genes: int) -> np.ndarray:
-    """(n_stripes + 1,) int64 first gene of each stripe."""
-    n = max(1, min(_STRIPES, n_genes // _STRIPE))
+def stripes(n_genes: int, n_chunks: int = 1) -> np.ndarray:
+    """(n_stripes + 1,) int64 first gene of each stripe: so many that chunks and stripes together give some tasks."""
+    n = max(1, min(_TASKS // n_chunks, n_genes // _STRIPE))
     return np.linspace(0, n_genes, n + 1).astype(np.int64)

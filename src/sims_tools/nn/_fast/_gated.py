@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ._jit import Array, compiled
+from ._logistic import logistic
 from ._product import add_product, set_product
 
 RESIDUAL = math.sqrt(0.5)
@@ -70,10 +71,7 @@ def gated_forward(
             if measure:
                 _moments(h, mean[own, layer], variance[own, layer])
             _standardise(h, mean[own, layer], variance[own, layer], eps)
-            for r in range(high - low):
-                for k in range(width):
-                    z = h[r, width + k] * gain[layer, width + k] + bias[layer, width + k]
-                    gate[r, k] = gate.dtype.type(1) / (gate.dtype.type(1) + math.exp(-z))
+            logistic(h, width, gain[layer], bias[layer], gate)
             if layer == 0:
                 for r in range(high - low):
                     for k in range(width):

@@ -161,6 +161,11 @@ def _keep(
     at: int,
 ) -> int:
     """Append the cells whose score for one gene is above their bound, and count them; returns the new end."""
+    total = 0
+    for r in range(len(low)):
+        total += line[r] > low[r]
+    if total == 0:
+        return at
     for start in range(0, n, LANES):
         hits = 0
         for r in range(start, start + LANES):
