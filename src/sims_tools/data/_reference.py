@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +14,10 @@ from sims_tools._log import logger
 from sims_tools._validate import check_obs_key
 
 from ._align import check_unique
-from ._blocks import iter_blocks
 from ._dataset import CellDataset
 from ._kind import InputKind, resolve_kind
 from ._labels import Labels, check_classes, encode_labels
+from ._linear import linear_matrix
 from ._matrix import check_matrix
 
 SHADOW_LABELS, SHADOW_TOTALS = "labels", "total_counts"
@@ -33,7 +32,8 @@ class Reference:
     Attributes
     ----------
     matrix
-        (n_obs, n_genes) CSR on a linear scale, of any numeric type; the user's own where it is CSR counts.
+        (n_obs, n_genes) CSR on a linear scale with rising columns, of any numeric type; it shares memory with the
+        user's where that is CSR counts.
     totals
         (n_obs,) float64 total of each cell over all genes of the object.
     labels
@@ -96,26 +96,13 @@ def read_reference(
     labels = encode_labels(column, unlabeled_category)
     check_classes(labels, labels_key)
     kind = resolve_kind(adata, layer, input_kind)
-    matrix, totals = _linear_matrix(adata, layer, kind)
+    matrix, totals = linear_matrix(adata, layer, kind)
     empty = np.flatnonzero((totals <= 0) & (labels.codes >= 0))
     if empty.size:
         logger.warning("%d labelled cells have no counts at all and are left out of training.", empty.size)
         labels = labels.without(empty)
         check_classes(labels, labels_key)
     return Reference(matrix, totals, labels, adata.obs_names.copy(), adata.var_names.copy(), kind)
-
-
-def _linear_matrix(adata: AnnData, layer: str | None, kind: InputKind) -> tuple[sparse.csr_matrix, np.ndarray]:
-    matrix: Any = None if adata.is_view else (adata.X if layer is None else adata.layers[layer])
-    shared = sparse.issparse(matrix) and matrix.format == "csr" and kind.scale != "log1p"
-    blocks, totals = [], []
-    for _, block in iter_blocks(adata, layer):
-        linear, total = kind.to_linear(block)
-        totals.append(total)
-        if not shared:
-            blocks.append(linear)
-    stored = sparse.csr_matrix(matrix) if shared else sparse.vstack(blocks, format="csr")
-    return stored, np.concatenate(totals)
 
 
 def report_classes(labels: Labels, labels_key: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from ._matrix import as_csr, check_matrix, is_column_major, is_dask, is_in_memory, parent_of
+from ._matrix import as_csr, check_matrix, is_column_major, is_dask, is_in_memory, parent_of, run_of_rows
 
 _COLUMN_MAJOR_READS = 16
 """A CSC matrix is scanned whole at every read, so it is read in few large pieces."""
@@ -87,7 +87,7 @@ class StoredRows:
 
 
 def take_rows(matrix: Any, rows: slice | np.ndarray, columns: np.ndarray | None = None) -> sparse.csr_matrix:
-    """Rows of a stored matrix in any order, as float32 CSR.
+    """Rows of a stored matrix in any order, as float32 CSR; a run of rows in memory may be shared.
 
     Parameters
     ----------
@@ -101,7 +101,8 @@ def take_rows(matrix: Any, rows: slice | np.ndarray, columns: np.ndarray | None 
     if not isinstance(rows, slice):
         rows = _as_run(rows)
     if is_in_memory(matrix) or is_dask(matrix):
-        block = matrix[rows]
+        is_csr = sparse.issparse(matrix) and matrix.format == "csr"
+        block = run_of_rows(matrix, rows) if is_csr and isinstance(rows, slice) else matrix[rows]
         return as_csr(block if columns is None else block[:, columns])
     block = _read_file(matrix, rows)
     return block if columns is None else block[:, columns]

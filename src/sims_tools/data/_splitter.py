@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scvi.data import AnnDataManager
 from scvi.dataloaders import DataSplitter
 from torch.utils.data import DataLoader
 
-from ._dataset import CellDataset, cell_loader
+from ._dataset import Batch, CellDataset, cell_loader
+from ._resident import ResidentCells, can_reside
 
 
 class CellSplitter(DataSplitter):
     """Loads given training and validation cells.
+
+    Where the matrix fits beside the model on the GPU that trains, it stays there and minibatches are made from it;
+    otherwise each is moved there.
 
     Parameters
     ----------
@@ -45,9 +50,23 @@ class CellSplitter(DataSplitter):
         self.n_train, self.n_val = len(train), len(validation)
         self._dataset, self.batch_size = dataset, batch_size
         self._distributed, self._seed = distributed, seed
+        self._resident: ResidentCells | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the minibatches are wanted."""
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
     def setup(self, stage: str | None = None) -> None:
-        """Nothing to do: the split was given."""
+        """Take the matrix to the GPU where it fits; the split was given."""
+        if self._resident is None and can_reside(self._dataset, self.device):
+            self._resident = ResidentCells(self._dataset, self.device)
+
+    def close(self) -> None:
+        """Give the GPU's memory back, whoever still holds a loader."""
+        if self._resident is not None:
+            self._resident.release()
+            self._resident = None
 
     def train_dataloader(self) -> DataLoader:
         """Training cells, reshuffled every epoch."""
@@ -58,7 +77,16 @@ class CellSplitter(DataSplitter):
         return self._loader(self.val_idx, shuffle=False) if self.n_val else None
 
     def _loader(self, cells: np.ndarray, *, shuffle: bool) -> DataLoader:
-        size = self.batch_size if shuffle else max(self.batch_size, 512)
+        source = self._dataset if self._resident is None else self._resident
         return cell_loader(
-            self._dataset.subset(cells), size, shuffle=shuffle, distributed=self._distributed, seed=self._seed
+            source.subset(cells),
+            self.batch_size if shuffle else max(self.batch_size, 512),
+            shuffle=shuffle,
+            distributed=self._distributed,
+            seed=self._seed,
+            pin_memory=self._resident is None and self.device.type == "cuda",
         )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a minibatch; a GPU reads from page-locked memory while the host goes on."""
+        return {name: each.to(device, non_blocking=device.type == "cuda") for name, each in batch.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import lightning.pytorch as lightning
@@ -9,6 +10,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 State = dict[str, Tensor]
+
+_SLOW = 0.9
+"""Decay of several steps together above which not each of them is needed."""
 
 
 def _copy(state: State) -> State:
@@ -18,7 +22,9 @@ def _copy(state: State) -> State:
 class RunningAverage:
     """Exponential moving average of a state dict, batch-norm statistics included.
 
-    The decay is warmed up as (1 + step) / (10 + step), so that the first steps do not linger.
+    The decay is warmed up as (1 + step) / (10 + step), so that the first steps do not linger. Once it is slow, only
+    every fourth step is taken in, with the decay of four steps: the average is the same but for what happens within
+    them, and costs a quarter.
 
     Parameters
     ----------
@@ -26,17 +32,31 @@ class RunningAverage:
         Share of the average that each step keeps, in the long run.
     """
 
+    EVERY = 4
+
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.state: State = {}
         self._step = 0
 
-    def update(self, state: State) -> None:
-        """Take one step's weights into the average."""
-        if not self.state:
-            self.state = _copy(state)
+    def update(self, state: Callable[[], State]) -> None:
+        """Take one step's weights into the average.
+
+        Parameters
+        ----------
+        state
+            Gives them.
+        """
         self._step += 1
         decay = min(self.decay, (1 + self._step) / (10 + self._step))
+        slow = decay**self.EVERY > _SLOW
+        if slow and self._step % self.EVERY:
+            return
+        self._take(state(), decay**self.EVERY if slow else decay)
+
+    def _take(self, state: State, decay: float) -> None:
+        if not self.state:
+            self.state = _copy(state)
         for name, value in state.items():
             if value.is_floating_point():
                 self.state[name].lerp_(value.detach(), 1 - decay)
@@ -79,7 +99,7 @@ class KeepWeights(Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, plan: Any, *_: Any) -> None:
         """Take the new weights into the average."""
         if self.average is not None:
-            self.average.update(plan.module.state_dict())
+            self.average.update(plan.module.state_dict)
 
     def on_validation_start(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Swap the average in."""

@@ -16,6 +16,8 @@ from sims_tools.data._align import GeneMatch
 from sims_tools.data._blocks import iter_blocks
 from sims_tools.data._dataset import to_batch
 from sims_tools.data._kind import InputKind
+from sims_tools.models._threads import inference_threads
+from sims_tools.nn import SparseRows
 
 
 class Inferred(NamedTuple):
@@ -69,7 +71,7 @@ def infer_blocks(
     totals
         (n_obs,) totals to use instead of those of the values.
     batch_size
-        Cells at a time; what is dense is (batch_size, n_genes).
+        Cells at a time. Nothing is dense over genes where the network takes sparse rows.
     explain
         Whether masks are wanted.
     progress_bar
@@ -78,25 +80,36 @@ def infer_blocks(
     module.eval()
     with tqdm(total=adata.n_obs, unit="cell", desc="annotate", disable=not progress_bar, leave=False) as bar:
         for start, block in iter_blocks(adata, layer, batch_size):
-            linear, own = kind.to_linear(block)
-            total = own if totals is None else totals[start : start + len(own)]
-            yield _infer(module, match.select(linear), total, explain)
+            known = None if totals is None else totals[start : start + block.shape[0]]
+            linear, total = kind.to_linear(block, known)
+            yield infer_rows(module, match.select(linear), total, explain=explain)
             bar.update(block.shape[0])
 
 
-def _infer(module: Any, counts: sparse.csr_matrix, totals: np.ndarray, explain: bool) -> Inferred:
+@torch.inference_mode()
+def infer_rows(module: Any, counts: sparse.csr_matrix, totals: np.ndarray, *, explain: bool) -> Inferred:
+    """Run a module, in the mode it is in, over linear counts (n, n_genes) of cells with some totals (n,)."""
     batch = to_batch(counts, totals)
-    output = module.inference(**module._get_inference_input(batch), explain=explain)
+    with inference_threads(module.network):
+        output = module.inference(**module._get_inference_input(batch), explain=explain)
     empty = totals <= 0
-    masks = None if output["masks"] is None else _sparse_masks(output["masks"], empty)
+    masks = None if output["masks"] is None else _as_csr(output["masks"], empty)
     return Inferred(_numpy(output["logits"]), _numpy(output["embedding"]), masks, empty)
 
 
-def _sparse_masks(masks: Tensor, empty: np.ndarray) -> sparse.csr_matrix:
-    dense = _numpy(masks)
-    dense[empty] = 0.0
-    return sparse.csr_matrix(dense)
+def _as_csr(masks: Tensor | SparseRows, empty: np.ndarray) -> sparse.csr_matrix:
+    """Masks (n, n_genes) without zeros, and without those of empty cells."""
+    if not isinstance(masks, SparseRows):
+        dense = _numpy(masks)
+        dense[empty] = 0.0
+        return sparse.csr_matrix(dense)
+    indptr, indices, values = map(_numpy, (masks.indptr, masks.indices, masks.values))
+    kept = (values != 0) & ~np.repeat(empty, np.diff(indptr))
+    if not kept.all():
+        indptr = np.concatenate([[0], np.cumsum(kept)])[indptr]
+        indices, values = indices[kept], values[kept]
+    return sparse.csr_matrix((values, indices, indptr), shape=masks.shape)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sims_tools.data._kind import TARGET_SUM
+from sims_tools.nn import SparseRows
 
 MAX_SCALED = 10.0
 """Scaled expression is cut off here, so that a gene nearly silent in the reference cannot shout in a query."""
@@ -15,7 +17,8 @@ class CountTransform(nn.Module):
     """Linear counts to log1p CP10K, optionally divided by each gene's standard deviation.
 
     Genes are scaled but never centred: zero counts stay zero. While training, entries are set to zero at random, so
-    that genes missing from a query cost accuracy gently.
+    that genes missing from a query cost accuracy gently. Of sparse rows only what is stored is touched: what becomes
+    zero stays stored as a zero, so that the pattern is shared with the counts.
 
     Parameters
     ----------
@@ -41,11 +44,27 @@ class CountTransform(nn.Module):
         scale = torch.where(deviation > 0, 1 / deviation.clamp_min(1e-12), torch.zeros_like(deviation))
         self.gene_scale.copy_(scale)
 
-    def forward(self, counts: Tensor, totals: Tensor) -> Tensor:
+    def forward(self, counts: Tensor | SparseRows, totals: Tensor) -> Tensor | SparseRows:
         """(B, p) linear counts and (B, 1) totals to (B, p) network input; a cell without counts is all zero."""
-        x = torch.log1p(counts * (TARGET_SUM / torch.where(totals > 0, totals, 1.0)))
-        if self.scale_genes:
-            x = (x * self.gene_scale).clamp_max(MAX_SCALED)
+        factors = TARGET_SUM / torch.where(totals > 0, totals, 1.0)
+        if isinstance(counts, SparseRows):
+            scale = self.gene_scale.index_select(0, counts.indices) if self.scale_genes else None
+            return counts.with_values(self._values(counts.values, _of_rows(factors, counts), scale))
+        return self._values(counts, factors, self.gene_scale if self.scale_genes else None)
+
+    def _values(self, counts: Tensor, factors: Tensor, scale: Tensor | None) -> Tensor:
+        """Each count times the factor of its cell, to logarithms, over its gene's deviation; some dropped."""
+        x = (counts * factors).log1p_()
+        if scale is not None:
+            x = x.mul_(scale).clamp_max_(MAX_SCALED)
         if self.training and self.gene_dropout > 0:
-            x = x * (torch.rand_like(x) >= self.gene_dropout)
+            x = x.mul_(torch.rand_like(x) >= self.gene_dropout)
         return x
+
+
+def _of_rows(factors: Tensor, counts: SparseRows) -> Tensor:
+    """(n_stored,) the factor (B, 1) of the row that each value is in."""
+    lengths = counts.indptr.diff()
+    if factors.device.type == "cpu":  # numpy is several times as quick
+        return torch.from_numpy(np.repeat(factors.numpy(), lengths.numpy()))
+    return factors.view(-1).repeat_interleave(lengths, output_size=len(counts.values))

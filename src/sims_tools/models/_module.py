@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sims_tools.data._dataset import LABELS, TOTALS, X
 from sims_tools.models._inputs import CountTransform
+from sims_tools.nn import SparseRows
 
 
 class ClassifierModule(BaseModuleClass):
@@ -21,7 +22,8 @@ class ClassifierModule(BaseModuleClass):
     transform
         Counts and totals to network input.
     network
-        Called as `network(x, explain=...)`.
+        Called as `network(x, explain=...)`; with :class:`~sims_tools.nn.SparseRows` where its class says
+        `accepts_sparse = True`, with a dense tensor otherwise.
     n_labels
         Number of classes.
     """
@@ -35,14 +37,17 @@ class ClassifierModule(BaseModuleClass):
         self.penalty_scale = 1.0
         self.register_buffer("class_weights", torch.ones(n_labels), persistent=False)
 
-    def _get_inference_input(self, tensors: dict[str, Tensor], **_: Any) -> dict[str, Tensor]:
+    def _get_inference_input(self, tensors: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {"counts": tensors[X], "totals": tensors[TOTALS]}
 
     @auto_move_data
-    def inference(self, counts: Tensor, totals: Tensor, *, explain: bool = False) -> dict[str, Tensor | None]:
+    def inference(self, counts: Tensor | SparseRows, totals: Tensor, *, explain: bool = False) -> dict[str, Any]:
         """(B, p) linear counts and (B, 1) totals to the fields of a `NetworkOutput`."""
+        counts = counts.to(totals.device)  # scvi-tools has moved the tensors, and nothing else
         with torch.autocast(counts.device.type, enabled=False):
-            x = self.transform(counts.float(), totals.float())
+            x = self.transform(counts.to(torch.float32), totals.float())
+        if isinstance(x, SparseRows) and not getattr(self.network, "accepts_sparse", False):
+            x = x.to_dense()
         return self.network(x, explain=explain)._asdict()
 
     def _get_generative_input(self, *_: Any, **__: Any) -> dict[str, Tensor]:

@@ -83,9 +83,16 @@ class ClassificationPlan(TrainingPlan):
         settings = self.settings
         parameters = [each for each in self.module.parameters() if each.requires_grad]
         creator = torch.optim.AdamW if settings.optimizer == "AdamW" else torch.optim.Adam
-        optimizer = creator(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimizer = creator(
+            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=self._may_fuse(parameters)
+        )
         scheduler = self._scheduler(optimizer)
         return {"optimizer": optimizer} if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def _may_fuse(self, parameters: list[Tensor]) -> bool:
+        """Whether the optimiser may take all weights in one pass; Lightning cannot clip its gradients if mixed."""
+        known = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in parameters)
+        return known and "mixed" not in str(self.trainer.precision)
 
     def _scheduler(self, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
         settings, schedules = self.settings, torch.optim.lr_scheduler

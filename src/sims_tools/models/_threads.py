@@ -1,21 +1,39 @@
-"""How many threads a small network should use."""
+"""How many threads a network should use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import nn
+
+from sims_tools.nn import steady_threads
 
 _VALUES_PER_THREAD = 1 << 20
+
+
+def training_threads(network: nn.Module, batch_size: int, n_genes: int) -> AbstractContextManager[None]:
+    """Threads for the training of a network on minibatches of a size, inside the block."""
+    return steady_threads() if _has_kernels(network) else enough_threads(batch_size, n_genes)
+
+
+def inference_threads(network: nn.Module) -> AbstractContextManager[None]:
+    """Threads for prediction with a network, inside the block."""
+    return steady_threads() if _has_kernels(network) else nullcontext()
+
+
+def _has_kernels(network: nn.Module) -> bool:
+    """Whether a network takes minibatches sparse, and so brings kernels that share their work among threads."""
+    return bool(getattr(network, "accepts_sparse", False))
 
 
 @contextmanager
 def enough_threads(batch_size: int, n_genes: int) -> Iterator[None]:
     """Use one thread for each million values of a minibatch inside the block; put the number back after it.
 
-    Threads of a small network wait for each other at every operation. Where another process wants the same cores that
-    costs more than it gains; alone, it gives some speed away (`benchmarks/threads.py`).
+    Threads of a small dense network wait for each other at every operation. Where another process wants the same cores
+    that costs more than it gains; alone, it gives some speed away.
 
     Parameters
     ----------

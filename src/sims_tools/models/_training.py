@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -15,17 +16,20 @@ from scvi.model._utils import use_distributed_sampler
 
 from sims_tools._docs import docs
 from sims_tools._validate import check_fraction
-from sims_tools.data._dataset import TOTALS, CellDataset, to_batch
-from sims_tools.data._kind import resolve_kind
+from sims_tools.data._dataset import TOTALS, CellDataset
+from sims_tools.data._kind import InputKind, resolve_kind
+from sims_tools.data._linear import linear_matrix
+from sims_tools.data._matrix import is_in_memory
 from sims_tools.data._moments import gene_moments
 from sims_tools.data._split import stratified_split
 from sims_tools.data._splitter import CellSplitter
+from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
 from sims_tools.models._random import seeded
 from sims_tools.models._runner import run_training
 from sims_tools.models._settings import TrainingSettings, change_settings
-from sims_tools.models._threads import enough_threads
+from sims_tools.models._threads import training_threads
 
 _EXPLAINED_CELLS = 2000
 """Training cells, at most, whose masks give the weight of each gene in the model."""
@@ -41,6 +45,7 @@ class TrainingMixin(Knowledge):
         *,
         validation_size: float = 0.1,
         split: tuple[np.ndarray, np.ndarray] | None = None,
+        gene_variance: np.ndarray | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
         strategy: Any = "auto",
@@ -58,6 +63,8 @@ class TrainingMixin(Knowledge):
             Share of each class held out to judge epochs by.
         split
             Indices of training and validation cells, instead of `validation_size`; those without a label are left out.
+        gene_variance
+            (n_genes,) variance of log1p CP10K over the training cells where it is known, which saves a pass over them.
         %(training)s
         **settings
             Overrule the preset's :class:`~sims_tools.models.TrainingSettings`.
@@ -83,7 +90,7 @@ class TrainingMixin(Knowledge):
             raise ValueError("There is no labelled cell to train on.")
         chosen = chosen.fit_to(len(train))
         self.was_interrupted_ = False
-        self._fit_transform(dataset, train)
+        self._fit_transform(dataset, train, gene_variance)
         self._set_loss(dataset.labels[train], chosen)
         splitter = CellSplitter(
             self.adata_manager,
@@ -94,7 +101,8 @@ class TrainingMixin(Knowledge):
             distributed=use_distributed_sampler(strategy),
             seed=seed,
         )
-        with seeded(seed), enough_threads(splitter.batch_size, len(self.genes_)):
+        threads = training_threads(self.module.network, splitter.batch_size, len(self.genes_))
+        with seeded(seed), threads, closing(splitter):
             run_training(
                 self,
                 splitter,
@@ -132,28 +140,34 @@ class TrainingMixin(Knowledge):
         layer = manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key
         matrix = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         kind = resolve_kind(self.adata, layer, self.registry_["setup_args"].get("input_kind", "auto"))
+        if is_in_memory(matrix):
+            matrix, totals = linear_matrix(self.adata, layer, kind, totals)
+            kind = InputKind("linear")
         return CellDataset(matrix, labels, kind, totals, np.arange(len(labels)))
 
-    def _fit_transform(self, dataset: CellDataset, train: np.ndarray) -> None:
+    def _fit_transform(self, dataset: CellDataset, train: np.ndarray, variance: np.ndarray | None) -> None:
         transform = self.module.transform
-        if transform.scale_genes:
-            _, variance = gene_moments(dataset.linear_blocks(train), dataset.matrix.shape[1])
-            transform.fit(torch.from_numpy(variance))
+        if not transform.scale_genes:
+            return
+        n_genes = len(self.genes_)
+        if variance is None:
+            _, variance = gene_moments(dataset.linear_blocks(train), n_genes)
+        if variance.shape != (n_genes,):
+            raise ValueError(f"`gene_variance` has shape {variance.shape}; expected ({n_genes},): one for each gene.")
+        transform.fit(torch.from_numpy(variance))
 
     def _set_loss(self, codes: np.ndarray, settings: TrainingSettings) -> None:
         counts = torch.from_numpy(np.bincount(codes, minlength=len(self.classes_)))
         self.module.class_weights.copy_(balanced_weights(counts, settings.class_weights))
         self.module.label_smoothing = settings.label_smoothing
 
-    @torch.inference_mode()
     def _measure_gene_weights(self, dataset: CellDataset, train: np.ndarray) -> list[float] | None:
         rng = np.random.default_rng(0)
         cells = train if len(train) <= _EXPLAINED_CELLS else np.sort(rng.choice(train, _EXPLAINED_CELLS, replace=False))
-        total = torch.zeros(len(self.genes_), dtype=torch.float64)
+        total = np.zeros(len(self.genes_))
         for block in dataset.linear_blocks(cells, size=512):
-            inputs = self.module._get_inference_input(to_batch(*block))
-            masks = self.module.inference(**inputs, explain=True)["masks"]
+            masks = infer_rows(self.module, *block, explain=True).masks
             if masks is None:
                 return None
-            total += masks.double().sum(0).cpu()
-        return (total / len(cells)).tolist()
+            total += np.bincount(masks.indices, weights=masks.data, minlength=len(total))
+        return (total / total.sum()).tolist() if total.any() else None

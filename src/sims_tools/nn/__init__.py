@@ -2,6 +2,7 @@
 
 from ._ghost_norm import GhostBatchNorm
 from ._output import NetworkOutput
+from ._paths import steady_threads
 from ._rows import SparseRows
 from ._selectors import SELECTORS, entmax15, get_selector, sparsemax
 from ._tabnet import TabNet
@@ -15,4 +16,5 @@ __all__ = [
     "entmax15",
     "get_selector",
     "sparsemax",
+    "steady_threads",
 ]

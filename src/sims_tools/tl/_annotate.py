@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
@@ -17,6 +16,7 @@ from sims_tools._validate import check_fraction, check_obs_key, check_positive
 from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up, softmax
 from sims_tools.models import ClassifierModel, load
 from sims_tools.models._storage import package_versions
+from sims_tools.tl._gather import gather
 from sims_tools.tl._write import Results, check_target, storable, write_annotation
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def annotate(
         explain=masks,
         progress_bar=progress_bar,
     )
-    found = _gather(stream, embedding)
+    found = gather(stream, adata.n_obs, embedding=embedding)
     params = {
         "model": model.name,
         "layer": layer,
@@ -175,14 +175,6 @@ def _check_request(
         check_fraction("min_confidence", min_confidence, closed=True)
     if top_k is not None and not 1 <= top_k <= len(model.classes):
         raise ValueError(f"`top_k={top_k!r}` must be between 1 and the model's {len(model.classes)} classes.")
-
-
-def _gather(stream: Any, embedding: bool) -> Inferred:
-    """Join the blocks; an embedding that is not wanted is not kept."""
-    blocks = [each if embedding else each._replace(embedding=each.embedding[:0]) for each in stream]
-    parts = list(zip(*blocks, strict=True))
-    stacked = None if parts[2][0] is None else sparse.vstack(parts[2], format="csr")
-    return type(blocks[0])(np.concatenate(parts[0]), np.concatenate(parts[1]), stacked, np.concatenate(parts[3]))
 
 
 def _results(

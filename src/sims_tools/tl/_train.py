@@ -173,13 +173,13 @@ def _train(
     report_classes(reference.labels, labels_key)
     split = _split(adata, reference.labels.codes, validation_size, split_by, random_state)
     n_top = model_class.presets[preset].n_top_genes if n_top_genes == "preset" else n_top_genes
-    reference = _most_variable_genes(reference, split[0], n_top)
+    reference, variance = _most_variable_genes(reference, split[0], n_top)
     if validation_size > 0 and len(split[1]) == 0:
         log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
 
     with _shadow_model(model_class, reference, reading["unlabeled_category"], labels_key) as build:
         model = build(preset=preset, random_state=random_state, **building)
-        model.train(split=split, **settings, **run)
+        model.train(split=split, gene_variance=variance, **settings, **run)
     if not model.was_interrupted_:
         record = _record(model, labels_key, reading, n_top, split_by, validation_size)
         write_training(adata, keys, record, split_column(adata.n_obs, *split))
@@ -195,15 +195,19 @@ def _split(
     return grouped_split(codes, adata.obs[split_by], share, random_state)
 
 
-def _most_variable_genes(reference: Reference, train: np.ndarray, n_top: int | str | None) -> Reference:
+def _most_variable_genes(
+    reference: Reference, train: np.ndarray, n_top: int | str | None
+) -> tuple[Reference, np.ndarray | None]:
+    """The reference with the chosen genes and their variance; None where it was not needed for the choice."""
     if n_top is None:
-        return reference
+        return reference, None
     if isinstance(n_top, bool) or not isinstance(n_top, int | np.integer) or n_top < 1:
         raise ValueError(f"`n_top_genes={n_top!r}` must be a positive whole number, None (all genes) or 'preset'.")
     if n_top >= len(reference.var_names):
-        return reference
+        return reference, None
     _, variance = gene_moments(reference.linear_blocks(train), len(reference.var_names))
-    return reference.take_genes(most_variable(variance, int(n_top)))
+    chosen = most_variable(variance, int(n_top))
+    return reference.take_genes(chosen), variance[chosen]
 
 
 @contextmanager

@@ -20,17 +20,17 @@ def array(tensor: Tensor | None) -> Any:
 _scratch = threading.local()
 
 
-def scratch(size: int, *dtypes: Any) -> list[np.ndarray]:
-    """Arrays of unset values that the next call in this thread uses again.
+def scratch(name: str, size: int, *dtypes: Any) -> list[np.ndarray]:
+    """Arrays of unset values that the next call by that name in this thread uses again.
 
     Fresh memory of this size would be fetched from the system, page by page, each time.
     """
     kept = _scratch.__dict__.setdefault("kept", {})
     arrays = []
     for i, dtype in enumerate(dtypes):
-        known = kept.get((i, np.dtype(dtype)))
+        known = kept.get((name, i, np.dtype(dtype)))
         if known is None or len(known) < size:
-            known = kept[i, np.dtype(dtype)] = np.empty(size, dtype)
+            known = kept[name, i, np.dtype(dtype)] = np.empty(size * 5 // 4, dtype)
         arrays.append(known[:size])
     return arrays
 

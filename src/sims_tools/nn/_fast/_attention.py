@@ -17,13 +17,10 @@ from ._norm import Norm
 from ._product import matmul
 from ._scores import screen_scores
 from ._scores_grad import shares_grad, weight_grad
-from ._select import select
+from ._select import ROWS, order_by_cell, pack, select
 
 _BAND = 512
 """Cells whose candidates are held at a time."""
-
-_ROWS = 16
-"""Cells of a task that works cell by cell."""
 
 
 @dataclass
@@ -75,13 +72,12 @@ class Attention:
         first = self.chunks.first_rows[band.start : band.stop + 1]
         used = masks.starts[:, first[0] : first[-1] + 1].copy()
         first = first - first[0]
-        n_rows, n_chunks = int(first[-1]), len(first) - 1
+        n_rows, n_chunks, dtype = int(first[-1]), len(first) - 1, self.weight.dtype
         cuts = stripes(len(self.weight), n_chunks)
         n_stripes = len(cuts) - 1
-        top = np.empty((n_rows, n_stripes), self.weight.dtype)
-        counts, per_cell = np.empty((n_chunks, n_stripes), np.int64), np.empty((n_rows, n_stripes), np.int64)
-        integers, reals = [np.int32] * 3, [self.weight.dtype] * 2
-        cells, genes, by_cell, scores, values = scratch(n_rows * len(self.weight), *integers, *reals)
+        top, per_cell = np.empty((n_rows, n_stripes), dtype), np.empty((n_rows, n_stripes), np.int64)
+        counts = np.empty((n_chunks, n_stripes), np.int64)
+        cells, genes, scores = scratch("candidates", n_rows * len(self.weight), np.int32, np.int32, dtype)
         own = band if self.chunks.measure else slice(None)
         run_tasks(
             screen_scores, n_chunks * n_stripes,
@@ -89,16 +85,20 @@ class Attention:
             self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior, 2.0 if self.entmax else 1.0,
             self.entmax, used, masks.genes, masks.ratios, top, counts, per_cell, cells, genes, scores,
         )  # fmt: skip
-        selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, self.weight.dtype)
+        ends = per_cell.cumsum().reshape(per_cell.shape)
+        starts, highest = np.concatenate([[0], ends[:, -1]]), top.max(1)
+        by_cell, values = scratch("by cell", int(starts[-1]) + 1, np.int32, dtype)
         run_tasks(
-            select, n_chunks,
-            first, cuts, top, counts, per_cell, cells, genes, scores, by_cell, values, self.entmax, selected,
-            levels,
+            order_by_cell, n_chunks * n_stripes,
+            first, cuts, highest, counts, cells, genes, scores, 0.5 if self.entmax else 1.0, ends - per_cell, by_cell,
+            values,
         )  # fmt: skip
-        ends = np.add.reduceat(selected, first[:-1])
-        spans = [slice(start, start + n) for start, n in zip(first[:-1] * len(self.weight), ends, strict=True)]
-        masks.extend([genes[span] for span in spans], [scores[span] for span in spans])
-        return selected, levels
+        selected, levels, n_tasks = np.empty(n_rows, np.int64), np.empty(n_rows, dtype), -(-n_rows // ROWS)
+        run_tasks(select, n_tasks, starts, highest, self.entmax, by_cell, values, selected, levels)
+        sizes = np.maximum(selected, 1)  # a cell without a finite maximum selects one gene, with share NaN
+        to = np.concatenate([[0], sizes.cumsum()])
+        run_tasks(pack, n_tasks, starts, by_cell, values, selected, to, *masks.room(int(to[-1])))
+        return sizes, levels
 
     def backward(self, masks: Masks, grad: np.ndarray, gradients: Gradients) -> np.ndarray:
         """Gradient of the features; the parameters' are added to `gradients`, those of earlier masks to `grad`.
@@ -117,8 +117,8 @@ class Attention:
         push, pull = np.empty_like(own), np.empty_like(own)
         centred, n_rows = self.chunks.measure, len(self.features)
         run_tasks(
-            shares_grad, -(-n_rows // _ROWS),
-            _ROWS, indptr, genes, shares, own, self.entmax, self.chunks.statistics_of, self.levels, self.features,
+            shares_grad, -(-n_rows // ROWS),
+            ROWS, indptr, genes, shares, own, self.entmax, self.chunks.statistics_of, self.levels, self.features,
             self.weight, self.bias, self.mean, self.gain / np.sqrt(self.variance + self.gain.dtype.type(self.eps)),
             centred, self.prior, masks.gamma,
             masks.starts[: self.step], masks.genes, masks.ratios, grad, push, pull,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,18 +49,14 @@ class Masks:
         """What each leaves of the prior, ``(gamma - share) / gamma``."""
         return self._arrays[2][: self._size]
 
-    def extend(self, genes: Sequence[np.ndarray], shares: Sequence[np.ndarray]) -> None:
-        """Add selected genes and their shares, cell by cell, of a step that :meth:`close` will end."""
-        end = self._size + sum(map(len, genes))
+    def room(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Genes and shares of n more entries, to be written, of a step that :meth:`close` will end."""
+        end = self._size + n
         if end > len(self._arrays[0]):
             self._grow(max(end, 3 * len(self._arrays[0]) // 2))
-        kept, given, left = self._arrays
-        for some_genes, some_shares in zip(genes, shares, strict=True):
-            span = slice(self._size, self._size + len(some_genes))
-            kept[span], given[span] = some_genes, some_shares
-            np.divide(some_shares, -self.gamma, out=left[span])
-            left[span] += 1
-            self._size = span.stop
+        span = slice(self._size, end)
+        self._size = end
+        return self._arrays[0][span], self._arrays[1][span]
 
     def _grow(self, size: int) -> None:
         for i, known in enumerate(self._arrays):
@@ -70,8 +65,11 @@ class Masks:
 
     def close(self, counts: np.ndarray) -> None:
         """End a step that selected so many genes (B,) in each cell."""
-        ends = self._size - counts.sum() + np.concatenate([[0], counts.cumsum()])
-        self.starts = np.concatenate([self.starts, ends[None]])
+        first = self._size - int(counts.sum())
+        self.starts = np.concatenate([self.starts, first + np.concatenate([[0], counts.cumsum()])[None]])
+        ratios = self.ratios[first:]
+        np.divide(self.shares[first:], -self.gamma, out=ratios)
+        ratios += 1
 
     def span(self, step: int) -> slice:
         """Where a step's entries are."""

@@ -35,12 +35,16 @@ class Norm:
             (n_chunks,) rows of each, at least 2.
         """
         momentum, n = self._bn.momentum, len(sizes)
+        self._bn.num_batches_tracked += n
+        if n == 1:  # the same, with less to do
+            self.mean += momentum * (means[0] - self.mean)
+            self.variance += momentum * (float(sizes[0] / (sizes[0] - 1)) * variances[0] - self.variance)
+            return
         weights = (momentum * (1 - momentum) ** np.arange(n - 1, -1, -1)).astype(self.mean.dtype)
         unbiased = (weights * sizes / (sizes - 1)).astype(self.mean.dtype)
         for running, measured, weight in ((self.mean, means, weights), (self.variance, variances, unbiased)):
             running *= running.dtype.type((1 - momentum) ** n)
             running += (weight[:, None] * measured).sum(0)
-        self._bn.num_batches_tracked += n
 
     def add(self, gradients: Gradients, gain: np.ndarray, bias: np.ndarray) -> None:
         """Add to the gradients of weight and bias."""

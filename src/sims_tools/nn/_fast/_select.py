@@ -8,76 +8,118 @@ from ._jit import Array, compiled
 from ._scores import segment
 from ._threshold import threshold
 
+ROWS = 16
+"""Cells of a task."""
+
 
 @compiled
-def select(
-    chunk: int,
+def order_by_cell(
+    task: int,
     first_rows: Array,
     stripes: Array,
-    top: Array,
+    highest: Array,
     counts: Array,
-    per_cell: Array,
     cells: Array,
     genes: Array,
     scores: Array,
+    half: float,
+    places: Array,
     by_cell: Array,
     values: Array,
-    entmax: bool,
-    selected: Array,
-    levels: Array,
 ) -> None:
-    """Selected genes of the cells of one chunk, in place of their candidates.
+    """Bring the candidates of one chunk and stripe to where their cells have them.
 
     Parameters
     ----------
-    chunk
-        Number of the chunk.
-    first_rows, stripes
-        As in :func:`screen_scores`.
-    top, counts, per_cell, cells, genes, scores
-        What :func:`screen_scores` wrote. Written: `genes` and `scores`, from the first place of the chunk on, hold the
-        selected genes and their shares, cell by cell. A cell without a finite maximum selects one gene with share NaN.
+    task, first_rows, stripes, counts, cells, genes, scores
+        Of :func:`screen_scores`.
+    highest
+        (n_rows,) largest score of each cell.
+    half
+        Factor on the scores less the highest: 1/2 for entmax15, 1 for sparsemax.
+    places
+        (n_rows, n_stripes) where those of a cell and stripe begin; where they end, afterwards.
     by_cell, values
-        (n_rows * p,) working space.
+        Written: genes and scores, cell by cell.
+    """
+    n_stripes = len(stripes) - 1
+    chunk, stripe = task // n_stripes, task % n_stripes
+    n = first_rows[chunk + 1] - first_rows[chunk]
+    begin = segment(first_rows[chunk], n, stripes[-1], stripes[stripe])
+    factor = scores.dtype.type(half)
+    for e in range(begin, begin + counts[chunk, stripe]):
+        r = cells[e]
+        to = places[r, stripe]
+        by_cell[to], values[to] = genes[e], (scores[e] - highest[r]) * factor
+        places[r, stripe] = to + 1
+
+
+@compiled
+def select(
+    task: int,
+    starts: Array,
+    highest: Array,
+    entmax: bool,
+    genes: Array,
+    values: Array,
+    selected: Array,
+    levels: Array,
+) -> None:
+    """Selected genes and their shares in place of the candidates, for one block of cells.
+
+    Parameters
+    ----------
+    task
+        Number of the block.
+    starts
+        (n_rows + 1,) where the candidates of each cell begin.
+    highest
+        (n_rows,) largest score of each cell. One without a finite maximum selects one gene with share NaN.
     entmax
         entmax15 in place of sparsemax.
+    genes, values
+        What :func:`order_by_cell` wrote; there is room for one more at the end.
     selected
         (n_rows,), written: number of selected genes of each cell.
     levels
         (n_rows,), written: the threshold in units of the scores. A selected gene's score is this plus its share, or for
         entmax15 plus twice the root of its share.
     """
-    first, last = first_rows[chunk], first_rows[chunk + 1]
-    n, n_genes = last - first, stripes[-1]
-    half = scores.dtype.type(0.5 if entmax else 1.0)
-    highest = np.empty(n, scores.dtype)
-    for r in range(n):
-        highest[r] = top[first + r].max()
-    starts = np.zeros(n + 1, np.int64)
-    for r in range(n):
-        starts[r + 1] = starts[r] + per_cell[first + r].sum()
-    begin = segment(first, n, n_genes, 0)
-    gene, share = by_cell[begin : begin + starts[-1]], values[begin : begin + starts[-1]]
-    place = starts[:-1].copy()
-    for s in range(len(stripes) - 1):
-        begin = segment(first, n, n_genes, stripes[s])
-        for e in range(begin, begin + counts[chunk, s]):
-            r = cells[e] - first
-            to = place[r]
-            gene[to], share[to] = genes[e], (scores[e] - highest[r]) * half
-            place[r] = to + 1
-    at = segment(first, n, n_genes, 0)
-    for r in range(n):
+    for r in range(task * ROWS, min((task + 1) * ROWS, len(selected))):
+        begin, end = starts[r], starts[r + 1]
         if not -np.inf < highest[r] < np.inf:
-            selected[first + r], genes[at], scores[at] = 1, 0, np.nan
-            at += 1
+            selected[r], levels[r] = 0, highest[r]
             continue
-        own = share[starts[r] : starts[r + 1]]
-        tau = threshold(own, entmax)
-        levels[first + r] = highest[r] + tau / half
-        begin = at
-        for e in range(starts[r], starts[r + 1]):  # written in any case: whether it counts cannot be foreseen
-            above = max(share[e] - tau, 0.0)
-            genes[at], scores[at] = gene[e], above * above if entmax else above
+        tau = threshold(values[begin:end], entmax)
+        levels[r] = highest[r] + (2 * tau if entmax else tau)
+        at = begin
+        for e in range(begin, end):  # written in any case: whether it counts cannot be foreseen
+            above = max(values[e] - tau, 0.0)
+            genes[at], values[at] = genes[e], above * above if entmax else above
             at += above > 0
-        selected[first + r] = at - begin
+        selected[r] = at - begin
+
+
+@compiled
+def pack(
+    task: int, starts: Array, genes: Array, values: Array, selected: Array, to: Array, indices: Array, shares: Array
+) -> None:
+    """Copy the selected genes of one block of cells to their places among those of all steps.
+
+    Parameters
+    ----------
+    task
+        Number of the block.
+    starts, genes, values, selected
+        As :func:`select` left them.
+    to
+        (n_rows + 1,) where the cells begin in the next two.
+    indices, shares
+        Written.
+    """
+    for r in range(task * ROWS, min((task + 1) * ROWS, len(selected))):
+        n = selected[r]
+        if n == 0:  # no finite maximum
+            indices[to[r]], shares[to[r]] = 0, np.nan
+        indices[to[r] : to[r] + n] = genes[starts[r] : starts[r] + n]
+        shares[to[r] : to[r] + n] = values[starts[r] : starts[r] + n]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from functools import cache
 from importlib.util import find_spec
@@ -9,9 +10,9 @@ from types import ModuleType
 
 import torch
 
-from sims_tools._log import logger
-
 from . import _torch_ops
+
+_log = logging.getLogger("sims_tools")
 
 
 def ops_for(device: torch.device) -> ModuleType:
@@ -30,7 +31,7 @@ def _triton_runs(device: torch.device) -> bool:
         "TabNet uses plain torch operations there, which are exact but slower. Remedy: install triton and a C compiler."
     )
     if find_spec("triton") is None:
-        logger.warning("Triton is not installed for %s. %s", device, remedy)
+        _log.warning("Triton is not installed for %s. %s", device, remedy)
         return False
     from triton import TritonError  # type: ignore[import-not-found,unused-ignore]
 
@@ -41,6 +42,6 @@ def _triton_runs(device: torch.device) -> bool:
         selected = _triton_ops.select(scores, None, None, None, chunks=None, power=1, gamma=1.0, go_on=False)
         selected.mask.tolist()  # waits, so that an error shows here
     except (TritonError, RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
-        logger.warning("Triton's kernels do not run on %s (%s). %s", device, error, remedy)
+        _log.warning("Triton's kernels do not run on %s (%s). %s", device, error, remedy)
         return False
     return True

@@ -15,7 +15,7 @@ from ._torch_ops import Normed, Selected, Upstream
 
 BLOCK_ENTRIES, MAX_BLOCK_WIDTH = 32, 128
 MAX_BLOCK_COLUMNS = 2048
-NORM_BLOCK_ROWS, MAX_NORM_BLOCK_COLUMNS = 32, 64
+NORM_BLOCK_ROWS, MAX_NORM_BLOCK_COLUMNS = 16, 64
 
 
 def product(entries: Entries, table: Tensor, mask: Tensor | None) -> Tensor:
