@@ -1,4 +1,4 @@
-"""Training steps with one thread and with all, alone and beside a process that wants the same cores.
+"""Training steps with one kernel thread and with all, alone and beside a process that wants the same cores.
 
 Run: ``python benchmarks/threads.py``. Prints medians over rounds in which the settings take turns, and their ratio.
 """
@@ -10,11 +10,11 @@ import time
 
 import torch
 
-from sims_tools.nn import TabNet
+from sims_tools.nn import SparseRows, TabNet, steady_threads
 
 STEPS, ROUNDS = 10, 5
-SIZES = ((64, 765), (64, 3000))
-NETWORK = {"n_d": 64, "n_a": 64, "n_steps": 3, "selector": "entmax15", "center": False, "attention_scale": 0.02}
+SIZES = ((64, 765), (64, 3000), (256, 20000))
+NETWORK = {"n_d": 64, "n_a": 64, "n_steps": 3, "selector": "entmax15", "center": False, "attention_scale": 0.1}
 
 
 def spin() -> None:
@@ -23,20 +23,22 @@ def spin() -> None:
         torch.rand(256, 256) @ torch.rand(256, 256)
 
 
-def seconds_per_step(network: torch.nn.Module, x: torch.Tensor, threads: int) -> float:
+def seconds_per_step(network: torch.nn.Module, rows: SparseRows, threads: int) -> float:
     torch.set_num_threads(threads)
     start = time.perf_counter()
-    for _ in range(STEPS):
-        network.zero_grad()
-        network(x).logits.square().mean().backward()
+    with steady_threads():
+        for _ in range(STEPS):
+            network.zero_grad()
+            network(rows).logits.square().mean().backward()
     return (time.perf_counter() - start) / STEPS
 
 
 def compare(batch: int, genes: int, threads: int) -> tuple[float, float]:
     torch.manual_seed(0)
-    network, x = TabNet(genes, 10, **NETWORK), torch.rand(batch, genes)
-    seconds_per_step(network, x, 1)
-    rounds = [(seconds_per_step(network, x, 1), seconds_per_step(network, x, threads)) for _ in range(ROUNDS)]
+    x = torch.rand(batch, genes) * (torch.rand(batch, genes) < 0.07)
+    network, rows = TabNet(genes, 10, **NETWORK), SparseRows.from_dense(x)
+    seconds_per_step(network, rows, 1)
+    rounds = [(seconds_per_step(network, rows, 1), seconds_per_step(network, rows, threads)) for _ in range(ROUNDS)]
     one, many = zip(*rounds, strict=True)
     return statistics.median(one), statistics.median(many)
 
@@ -51,7 +53,7 @@ def main() -> None:
         for batch, genes in SIZES:
             one, many = compare(batch, genes, threads)
             size = f"{batch} x {genes}"
-            print(f"{beside:10}{size:>16}{one * 1e3:>9.0f} ms{many * 1e3:>9.0f} ms{many / one:>8.2f}", flush=True)
+            print(f"{beside:10}{size:>16}{one * 1e3:>9.1f} ms{many * 1e3:>9.1f} ms{many / one:>8.2f}", flush=True)
         if busy.is_alive():
             busy.terminate()
 
