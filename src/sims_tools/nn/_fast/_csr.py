@@ -56,11 +56,13 @@ def columns_product(
     values: Array,
     dense: Array,
     scale: Array,
+    shift: Array,
+    total: Array,
     table: Array,
     compare: bool,
     out: Array,
     dots: Array,
-    sums: Array,
+    total_dots: Array,
 ) -> None:
     """Transposed product ``line_j = sum_e values[e] * dense[row of e]`` over the entries of column j, for one stripe.
 
@@ -74,43 +76,51 @@ def columns_product(
         CSR (B, p).
     dense
         (B, width).
-    scale
+    scale, shift
         (p,).
+    total
+        (width,).
     table
         (p, width).
     compare
-        Whether `dots` is wanted.
+        Whether there are scale and shift, and the last two are wanted.
     out
-        (p, width); ``scale_j * line_j`` is added.
-    dots
-        (p,), written: ``table_j . line_j``.
-    sums
-        (p,), written: ``sum_e values[e]``.
+        (p, width); ``scale_j * line_j + shift_j * total`` is added.
+    dots, total_dots
+        (p,), written: ``table_j . line_j`` and ``table_j . total``.
     """
     low, high = task * stripe, min((task + 1) * stripe, len(out))
     width = dense.shape[1]
     starts = np.empty(high - low + 1, np.int64)
     rows, ordered = by_column(low, high, 0, len(indptr) - 1, indptr, indices, values, starts)
-    gathered = np.empty((1, width), out.dtype)
+    gathered = np.zeros((1, width), out.dtype)
     line = gathered[0]
     for j in range(low, high):
         at, end = starts[j - low], starts[j - low + 1]
-        sums[j] = dots[j] = 0
-        if at == end:
+        own = out[j]
+        if not compare:
+            add_gathered(ordered, rows, at, end, dense, out, j)
             continue
         line[:] = 0
-        for e in range(at, end):
-            sums[j] += ordered[e]
         add_gathered(ordered, rows, at, end, dense, gathered, 0)
-        own, factor = out[j], scale[j]
+        factor, constant, row = scale[j], shift[j], table[j]
+        along, along_total = out.dtype.type(0), out.dtype.type(0)
         for k in range(width):
-            own[k] += factor * line[k]
-        if compare:
-            row = table[j]
-            total = out.dtype.type(0)
-            for k in range(width):
-                total += row[k] * line[k]
-            dots[j] = total
+            own[k] += factor * line[k] + constant * total[k]
+            along += row[k] * line[k]
+            along_total += row[k] * total[k]
+        dots[j], total_dots[j] = along, along_total
+
+
+@compiled
+def weighted_sum(task: int, stripe: int, weights: Array, dense: Array, out: Array) -> None:
+    """``out[task] = sum_j weights[j] * dense[j]`` over the rows j of one stripe."""
+    sums = out[task]
+    sums[:] = 0
+    for j in range(task * stripe, min((task + 1) * stripe, len(weights))):
+        weight, row = weights[j], dense[j]
+        for k in range(len(sums)):
+            sums[k] += weight * row[k]
 
 
 @compiled

@@ -6,9 +6,12 @@ import numpy as np
 from torch import nn
 
 from ._arrays import Gradients, array
-from ._csr import STRIPE_BYTES, columns_product, entry_dots, rows_product
+from ._csr import STRIPE_BYTES, columns_product, entry_dots, rows_product, weighted_sum
 from ._jit import run_tasks
 from ._stored import Stored
+
+_TASKS, _ENTRIES = 16, 1 << 15
+"""Tasks, at most, that go through the stored entries by column, and entries that make one worth its search for them."""
 
 
 class Table:
@@ -43,38 +46,36 @@ class Table:
         run_tasks(entry_dots, stored.n_blocks, self.stripe, stored.indptr, stored.indices, grad, self.rows, out)
         return out
 
-    def add(self, stored: Stored, grad: np.ndarray, scale: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Add to the gradient of the table what a product passes back.
+    def constant(self, shift: np.ndarray) -> np.ndarray:
+        """(width,): the product with a dense row (p,)."""
+        parts = np.empty((self.n_stripes, self.rows.shape[1]), self.rows.dtype)
+        run_tasks(weighted_sum, self.n_stripes, self.stripe, shift, self.rows, parts)
+        return parts.sum(0)
 
-        Parameters
-        ----------
-        stored
-            The sparse rows of the product, V.
-        grad
-            (B, width) gradient of the product, G.
-        scale
-            (p,) factor on each gene of the table in that product; None is 1.
+    def add(self, stored: Stored, grad: np.ndarray) -> None:
+        """Add to the gradient of the table what the product of sparse rows passes back, given (B, width) its own."""
+        self._add(stored, grad, self._ones, self._ones, compare=False)
 
-        Returns
-        -------
-        ``rowsum(table * (V^T G))``, the gradient of the scale, and ``V^T 1``, both (p,).
-        """
+    def add_normed(
+        self, stored: Stored, scale: np.ndarray, shift: np.ndarray, grad: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same for the product of ``stored * scale + shift``; returns the gradients of scale and shift."""
+        return self._add(stored, grad, scale, shift, compare=True)
+
+    def _add(
+        self, stored: Stored, grad: np.ndarray, scale: np.ndarray, shift: np.ndarray, *, compare: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         if self._grad is None:
             self._grad = np.zeros_like(self.rows)
-        dots, sums = np.empty_like(self._ones), np.empty_like(self._ones)
+        n_tasks = max(1, min(_TASKS, len(stored.values) // _ENTRIES)) if not compare else _TASKS
+        dots, total_dots = np.empty_like(self._ones), np.empty_like(self._ones)
+        stripe = -(-self.n_genes // n_tasks)
         run_tasks(
-            columns_product, self.n_stripes,
-            self.stripe, stored.indptr, stored.indices, stored.values, grad, self._ones if scale is None else scale,
-            self.rows, scale is not None, self._grad, dots, sums,
+            columns_product, -(-self.n_genes // stripe),
+            stripe, stored.indptr, stored.indices, stored.values, grad, scale, shift, grad.sum(0), self.rows, compare,
+            self._grad, dots, total_dots,
         )  # fmt: skip
-        return dots, sums
-
-    def add_constant(self, constant: np.ndarray, grad_sum: np.ndarray) -> np.ndarray:
-        """Add what ``constant @ table`` in every row passes back; returns the gradient of the constant."""
-        if self._grad is None:
-            self._grad = np.zeros_like(self.rows)
-        self._grad += constant[:, None] * grad_sum
-        return (self.rows * grad_sum).sum(1)
+        return dots, total_dots
 
     def hand_over(self, gradients: Gradients) -> None:
         """Give the gradient to the layer's weight."""

@@ -31,15 +31,14 @@ class FirstProduct:
             self.norm.scale, np.zeros_like(self.norm.shift), values,
         )  # fmt: skip
         scaled = Stored(self.stored.indptr, self.stored.indices, values)
-        return self.table.product(scaled) + self.norm.shift @ self.table.rows
+        return self.table.product(scaled) + self.table.constant(self.norm.shift)
 
     def backward(self, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Add to the table's gradient; returns those of scale and shift of the norm."""
         if self.norm.identity:
             self.table.add(self.stored, grad)
             return None
-        grad_scale, _ = self.table.add(self.stored, grad, self.norm.scale)
-        return grad_scale, self.table.add_constant(self.norm.shift, grad.sum(0))
+        return self.table.add_normed(self.stored, self.norm.scale, self.norm.shift, grad)
 
 
 @dataclass
@@ -82,13 +81,13 @@ class MaskedProduct:
 
     def backward(self, grad: np.ndarray, grad_shares: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Add to the table's gradient and to `grad_shares`; returns those of scale and shift of the norm."""
-        passed = self.table.dots(self.selected, grad) * self.inputs
+        dots = self.table.dots(self.selected, grad)
+        self.table.add(self.selected, grad)
         if self.norm.identity:
-            grad_shares[self.places] += passed
-            self.table.add(self.selected, grad)
+            grad_shares[self.places] += dots * self.inputs
             return None
-        grad_shares += passed
-        indptr, genes = self.selected.indptr, self.selected.indices
-        grad_scale, _ = self.table.add(Stored(indptr, genes, self.shares * self.raw), grad, self.norm.scale)
-        grad_shift, _ = self.table.add(Stored(indptr, genes, self.shares), grad, self.norm.shift)
+        grad_shares += dots * self.inputs
+        dots *= self.shares
+        of_norm = (np.bincount(self.selected.indices, each, self.table.n_genes) for each in (dots * self.raw, dots))
+        grad_scale, grad_shift = (each.astype(dots.dtype) for each in of_norm)
         return grad_scale, grad_shift
