@@ -108,10 +108,10 @@ def test_a_running_average_follows_the_weights():
     average = RunningAverage(0.9)
     for step in range(400):
         state = {"weight": torch.full((2,), 1.0 if step < 200 else 5.0), "count": torch.tensor(step)}
-        average.update(state.copy)
+        average.update(state)
     torch.testing.assert_close(average.state["weight"], torch.full((2,), 5.0))
     assert int(average.state["count"]) == 399
-    average.update({"weight": torch.zeros(2), "count": torch.tensor(400)}.copy)
+    average.update({"weight": torch.zeros(2), "count": torch.tensor(400)})
     torch.testing.assert_close(average.state["weight"], torch.full((2,), 4.5))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import lightning.pytorch as lightning
+import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
@@ -39,29 +39,26 @@ class RunningAverage:
         self.state: State = {}
         self._step = 0
 
-    def update(self, state: Callable[[], State]) -> None:
+    def update(self, state: State) -> None:
         """Take one step's weights into the average.
 
         Parameters
         ----------
         state
-            Gives them.
+            The weights, under the same names at each step.
         """
         self._step += 1
         decay = min(self.decay, (1 + self._step) / (10 + self._step))
         slow = decay**self.EVERY > _SLOW
         if slow and self._step % self.EVERY:
             return
-        self._take(state(), decay**self.EVERY if slow else decay)
-
-    def _take(self, state: State, decay: float) -> None:
         if not self.state:
             self.state = _copy(state)
-        for name, value in state.items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value.detach(), 1 - decay)
-            else:
-                self.state[name].copy_(value)
+        real = [name for name, value in state.items() if value.is_floating_point()]
+        averages, values = [self.state[name] for name in real], [state[name].detach() for name in real]
+        torch._foreach_lerp_(averages, values, 1 - (decay**self.EVERY if slow else decay))
+        for name in state.keys() - set(real):
+            self.state[name].copy_(state[name])
 
 
 class KeepWeights(Callback):
@@ -94,12 +91,17 @@ class KeepWeights(Callback):
         self._best_value = float("nan")
         self._best: State = {}
         self._raw: State = {}
+        self._live: State = {}
         self._waited = 0
+
+    def on_train_start(self, trainer: lightning.Trainer, plan: Any) -> None:
+        """Remember where the weights are: collecting them anew takes longer than to average them."""
+        self._live = plan.module.state_dict()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, plan: Any, *_: Any) -> None:
         """Take the new weights into the average."""
         if self.average is not None:
-            self.average.update(plan.module.state_dict)
+            self.average.update(self._live)
 
     def on_validation_start(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Swap the average in."""

@@ -10,6 +10,7 @@ from sims_tools.nn._attentive import AttentiveTransformer
 
 from ._arrays import Gradients, array, scratch
 from ._chunks import Chunks, stripes
+from ._crowded import bounds, keep_above, store_scores
 from ._csr import BLOCK, rows_product
 from ._jit import run_tasks
 from ._masks import Masks
@@ -36,7 +37,7 @@ class Attention:
     def __post_init__(self) -> None:
         self.weight, self.norm = array(self.part.linear.weight), Norm(self.part.norm.bn)
         self.gain, self.bias, self.eps = self.norm.gain, self.norm.bias, self.norm.eps
-        self.entmax, self.stripes = self.part.selector_name == "entmax15", stripes(len(self.weight))
+        self.entmax, self.stripes = self.part.selector_name == "entmax15", stripes(len(self.weight), 8, smallest=128)
         if self.chunks.measure:
             self.mean = self.variance = np.empty((len(self.chunks), len(self.weight)), self.weight.dtype)
         else:
@@ -73,18 +74,32 @@ class Attention:
         used = masks.starts[:, first[0] : first[-1] + 1].copy()
         first = first - first[0]
         n_rows, n_chunks, dtype = int(first[-1]), len(first) - 1, self.weight.dtype
-        cuts = stripes(len(self.weight), n_chunks)
+        cuts = stripes(len(self.weight), 2 if n_chunks == 1 else 1)  # the fewer there are, the fewer candidates
         n_stripes = len(cuts) - 1
         top, per_cell = np.empty((n_rows, n_stripes), dtype), np.empty((n_rows, n_stripes), np.int64)
         counts = np.empty((n_chunks, n_stripes), np.int64)
         cells, genes, scores = scratch("candidates", n_rows * len(self.weight), np.int32, np.int32, dtype)
         own = band if self.chunks.measure else slice(None)
+        crowded = np.zeros(n_chunks, np.bool_)
+        scored = (
+            self.chunks.transposed(self.features, band), first, cuts, self.weight, self.gain, self.bias,
+            self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior,
+        )  # fmt: skip
+        earlier = used, masks.genes, masks.ratios
         run_tasks(
             screen_scores, n_chunks * n_stripes,
-            self.chunks.transposed(self.features, band), first, cuts, self.weight, self.gain, self.bias,
-            self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior, 2.0 if self.entmax else 1.0,
-            self.entmax, used, masks.genes, masks.ratios, top, counts, per_cell, cells, genes, scores,
+            *scored, 2.0 if self.entmax else 1.0, self.entmax, *earlier, crowded, top, counts, per_cell, cells, genes,
+            scores,
         )  # fmt: skip
+        if crowded.any():
+            (held,) = scratch("scores", n_chunks * len(self.weight) * scored[0].shape[2], dtype)
+            held = held.reshape(n_chunks, len(self.weight), -1)
+            run_tasks(store_scores, n_chunks * n_stripes, *scored, *earlier, crowded, held, top)
+            level = bounds(first, cuts, crowded, held, top, entmax=self.entmax)
+            run_tasks(
+                keep_above, n_chunks * n_stripes,
+                first, cuts, crowded, held, level, counts, per_cell, cells, genes, scores,
+            )  # fmt: skip
         ends = per_cell.cumsum().reshape(per_cell.shape)
         starts, highest = np.concatenate([[0], ends[:, -1]]), top.max(1)
         by_cell, values = scratch("by cell", int(starts[-1]) + 1, np.int32, dtype)

@@ -16,9 +16,6 @@ EVALUATED = 128
 _GROUPS = 8
 """Parts of a minibatch, at most, that sum the gradient of small layers on their own."""
 
-_TASKS, _STRIPE = 8, 1024
-"""Genes are cut in stripes where that makes no more tasks than this, of so many genes at least."""
-
 
 @dataclass(frozen=True)
 class Chunks:
@@ -99,7 +96,7 @@ class Chunks:
         return out
 
 
-def stripes(n_genes: int, n_chunks: int = 1) -> np.ndarray:
-    """(n_stripes + 1,) int64 first gene of each stripe: so many that chunks and stripes together give some tasks."""
-    n = max(1, min(_TASKS // n_chunks, n_genes // _STRIPE))
+def stripes(n_genes: int, n_wanted: int, smallest: int = 1024) -> np.ndarray:
+    """(n_stripes + 1,) int64 first gene of each of so many stripes, or of fewer that are not too small."""
+    n = max(1, min(n_wanted, n_genes // smallest))
     return np.linspace(0, n_genes, n + 1).astype(np.int64)

@@ -16,6 +16,9 @@ TILE = 4096
 _SLACK = 1e-6
 """Rounding error that a bound must allow for."""
 
+_JUDGED, _CROWD = 256, 0.2
+"""Genes after which a chunk is judged, and the share of them that makes a crowd."""
+
 _SAMPLED = 8
 """Cells of a chunk, about, that tell whether dropping is worth it."""
 
@@ -39,6 +42,7 @@ def screen_scores(
     used_start: Array,
     used_gene: Array,
     used_ratio: Array,
+    crowded: Array,
     top: Array,
     counts: Array,
     per_cell: Array,
@@ -85,6 +89,9 @@ def screen_scores(
         (n_earlier, n_rows + 1) where each cell starts in the next two, for each earlier mask.
     used_gene, used_ratio
         Genes of earlier masks, rising in each cell, and what is left of their prior.
+    crowded
+        (n_chunks,) bool, written: so many of the first genes could be selected that another way is quicker. The rest is
+        not written then.
     top
         (n_rows, n_stripes), written: largest score of the stripe.
     counts
@@ -104,41 +111,84 @@ def screen_scores(
     best = np.full(n_padded, -np.inf, weight.dtype)
     low = np.full(n_padded, -np.inf, weight.dtype)
     held = np.zeros(n_padded, np.int64)
-    position = np.empty((len(used_start), n), np.int64)
-    for t in range(len(used_start)):
-        for r in range(n):
-            begin, end = used_start[t, first + r], used_start[t, first + r + 1]
-            position[t, r] = begin + np.searchsorted(used_gene[begin:end], stripes[stripe])
+    position = find_used(first, n, stripes[stripe], used_start, used_gene)
     begin = segment(first, n, stripes[-1], stripes[stripe])
     at, check = begin, height
     own = chunk if len(variance) > 1 else 0
     for start in range(stripes[stripe], stripes[stripe + 1], height):
+        if crowded[chunk]:
+            return
         size = min(height, stripes[stripe + 1] - start)
-        set_product(weight, start, size, features[chunk], 0, n_padded, tile, 0, 0)
-        _normalise(tile, start, size, n, gain, bias, mean[own], variance[own], measure, eps, prior)
-        for t in range(len(used_start)):
-            for r in range(n):
-                place, end = position[t, r], used_start[t, first + r + 1]
-                while place < end and used_gene[place] < start + size:
-                    tile[used_gene[place] - start, r] *= used_ratio[place]
-                    place += 1
-                position[t, r] = place
-        for j in range(size):
-            line = tile[j]
-            for r in range(n_padded):
-                best[r] = line[r] if line[r] > best[r] else best[r]
+        fill_tile(
+            tile, start, size, first, n, features[chunk], weight, gain, bias, mean[own], variance[own], measure, eps,
+            prior, used_start, used_gene, used_ratio, position, best,
+        )  # fmt: skip
         for r in range(n_padded):
             least = best[r] - margin
             low[r] = least if least > low[r] else low[r]
         for j in range(size):
-            at = _keep(tile[j], low, n, first, start + j, held, cells, genes, scores, at)
-        if start + size - stripes[stripe] >= check:
+            at = keep(tile[j], low, n, first, start + j, held, cells, genes, scores, at)
+        scanned = start + size - stripes[stripe]
+        if scanned >= check:
             check *= 2
             at = _drop(first, n, begin, at, best, margin, entmax, low, held, cells, genes, scores)
+            if scanned >= _JUDGED and at - begin > _CROWD * n * scanned:
+                crowded[chunk] = True
+                return
     counts[chunk, stripe] = at - begin
     for r in range(n):
         top[first + r, stripe] = best[r]
         per_cell[first + r, stripe] = held[r]
+
+
+@compiled
+def find_used(first: int, n: int, gene: int, used_start: Array, used_gene: Array) -> Array:
+    """(n_earlier, n): where the genes from `gene` on begin among those that earlier masks used, for n cells."""
+    position = np.empty((len(used_start), n), np.int64)
+    for t in range(len(used_start)):
+        for r in range(n):
+            begin, end = used_start[t, first + r], used_start[t, first + r + 1]
+            position[t, r] = begin + np.searchsorted(used_gene[begin:end], gene)
+    return position
+
+
+@compiled
+def fill_tile(
+    tile: Array,
+    start: int,
+    size: int,
+    first: int,
+    n: int,
+    features: Array,
+    weight: Array,
+    gain: Array,
+    bias: Array,
+    mean: Array,
+    variance: Array,
+    measure: bool,
+    eps: float,
+    prior: float,
+    used_start: Array,
+    used_gene: Array,
+    used_ratio: Array,
+    position: Array,
+    best: Array,
+) -> None:
+    """Scores of some genes (rows) in the cells of a chunk (columns); largest so far and positions move on."""
+    n_padded = features.shape[1]
+    set_product(weight, start, size, features, 0, n_padded, tile, 0, 0)
+    _normalise(tile, start, size, n, gain, bias, mean, variance, measure, eps, prior)
+    for t in range(len(used_start)):
+        for r in range(n):
+            place, end = position[t, r], used_start[t, first + r + 1]
+            while place < end and used_gene[place] < start + size:
+                tile[used_gene[place] - start, r] *= used_ratio[place]
+                place += 1
+            position[t, r] = place
+    for j in range(size):
+        line = tile[j]
+        for r in range(n_padded):
+            best[r] = line[r] if line[r] > best[r] else best[r]
 
 
 @compiled
@@ -148,7 +198,7 @@ def segment(first: int, n: int, n_genes: int, start: int) -> int:
 
 
 @compiled
-def _keep(
+def keep(
     line: Array,
     low: Array,
     n: int,
@@ -170,17 +220,12 @@ def _keep(
         hits = 0
         for r in range(start, start + LANES):
             hits += line[r] > low[r]
-        if hits == LANES and start + LANES <= n:
-            for i in range(LANES):
-                cells[at + i], genes[at + i], scores[at + i] = first + start + i, gene, line[start + i]
-                held[start + i] += 1
-            at += LANES
-        elif hits > 0:
-            for r in range(start, min(n, start + LANES)):
-                if line[r] > low[r]:
-                    cells[at], genes[at], scores[at] = first + r, gene, line[r]
-                    held[r] += 1
-                    at += 1
+        if hits > 0:
+            for r in range(start, min(n, start + LANES)):  # written in any case: whether it counts cannot be foreseen
+                above = line[r] > low[r]
+                cells[at], genes[at], scores[at] = first + r, gene, line[r]
+                held[r] += above
+                at += above
     return at
 
 
@@ -209,11 +254,11 @@ def _drop(
     at = begin
     held[:] = 0
     for e in range(begin, end):
-        r = cells[e] - first
-        if scores[e] > low[r]:
-            cells[at], genes[at], scores[at] = cells[e], genes[e], scores[e]
-            held[r] += 1
-            at += 1
+        cell, score = cells[e], scores[e]
+        above = score > low[cell - first]
+        cells[at], genes[at], scores[at] = cell, genes[e], score
+        held[cell - first] += above
+        at += above
     return at
 
 
