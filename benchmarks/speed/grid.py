@@ -61,8 +61,8 @@ class Grid:
     train: tuple[int, int]
     train_epochs: tuple[int | None, ...]
     annotate: tuple[tuple[int, int], ...]
-    rounds: int = 5
-    budget: float = 20.0
+    rounds: int = 3
+    budget: float = 10.0
     epoch_rounds: int = 3
     limit: float = 100.0
     train_limit: float = 600.0

@@ -13,6 +13,8 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sims_tools.nn import steady_threads
+
 from .counts import Cells, as_rows, planted
 from .networks import Config, disagreement, ours, rival, support_sizes
 from .timing import Laps, Watch, medians, paired, ratios, set_threads
@@ -64,7 +66,7 @@ class Contest:
 
     def contestants(self, phase: str) -> Contestants:
         """A function of no arguments for each network."""
-        mine: dict[str, Callable[[], Laps]] = {"ours": getattr(self, f"_{phase}_ours")}
+        mine: dict[str, Callable[[], Laps]] = {"ours": _with_steady_threads(getattr(self, f"_{phase}_ours"))}
         theirs = getattr(self, f"_{phase}_rival")
         return mine | {kind: (lambda kind=kind: theirs(kind)) for kind in self.rivals}
 
@@ -120,9 +122,19 @@ class Contest:
         return Watch(self.clock, self.device)
 
 
+def _with_steady_threads(run: Callable[[], Laps]) -> Callable[[], Laps]:
+    """Ours as the package runs it, in training and in annotation."""
+
+    def steady() -> Laps:
+        with steady_threads():
+            return run()
+
+    return steady
+
+
 def _adam(network: nn.Module) -> torch.optim.Optimizer:
-    """Adam as users have it, but at rate 0, so that every round computes the same function."""
-    return torch.optim.Adam(network.parameters(), lr=0.0)
+    """Adam in its quickest form, for all alike, and at rate 0, so that every round computes the same function."""
+    return torch.optim.Adam(network.parameters(), lr=0.0, fused=True)
 
 
 def measure(contest: Contest, *, rounds: int, budget: float, phases: tuple[str, ...] = PHASES) -> list[dict[str, Any]]:

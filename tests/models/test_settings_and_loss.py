@@ -33,7 +33,7 @@ def test_settings_out_of_range_are_refused_by_name(name, value):
 
 @pytest.mark.parametrize(
     ("n_cells", "epochs", "size"),
-    [(10, 50, 10), (1000, 50, 64), (8000, 50, 64), (40_000, 10, 133), (1_000_000, 5, 1024)],
+    [(10, 50, 10), (1000, 50, 64), (4000, 50, 64), (10_000, 20, 133), (1_000_000, 5, 1024)],
 )
 def test_epochs_and_batches_fit_the_number_of_cells(n_cells, epochs, size):
     fitted = TrainingSettings().fit_to(n_cells)

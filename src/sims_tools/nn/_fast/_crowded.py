@@ -153,7 +153,7 @@ def bounds(
 ) -> np.ndarray:
     """(n_rows,) levels just below the thresholds of crowded cells.
 
-    Newton's method, as in :func:`~sims_tools.nn._fast._threshold.threshold`, for all cells at once. It rises from below.
+    Newton's method, as in :func:`~sims_tools.nn._fast._threshold.threshold`, for all cells at once, from below.
     """
     n_tasks, margin = len(crowded) * (len(stripes) - 1), 2.0 if entmax else 1.0
     mine = np.repeat(crowded, np.diff(first_rows))

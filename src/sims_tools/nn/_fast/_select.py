@@ -8,7 +8,7 @@ from ._jit import Array, compiled
 from ._scores import segment
 from ._threshold import threshold
 
-ROWS = 16
+ROWS = 64
 """Cells of a task."""
 
 
