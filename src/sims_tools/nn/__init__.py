@@ -1,4 +1,4 @@
-"""Networks and their parts, in plain torch; knows nothing of cells, files or the rest of the package."""
+"""Networks and their parts, in torch and in kernels; knows nothing of cells, files or the rest of the package."""
 
 from ._ghost_norm import GhostBatchNorm
 from ._output import NetworkOutput
