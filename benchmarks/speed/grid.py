@@ -7,6 +7,7 @@ A minibatch does not know how many cells there are, so the phases vary genes, wi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .networks import Config
 
@@ -43,8 +44,8 @@ class Grid:
         Numbers of genes.
     train
         Cells and genes of the whole training run, and of the alternatives.
-    train_epochs
-        Its numbers of epochs; None is what the recipe says.
+    train_options
+        Options of `sims_train` for each run of ours; all genes are taken unless they say otherwise.
     annotate
         Cells and genes.
     rounds, budget
@@ -59,12 +60,12 @@ class Grid:
     epochs: tuple[Epochs, ...]
     construct: tuple[int, ...]
     train: tuple[int, int]
-    train_epochs: tuple[int | None, ...]
+    train_options: tuple[dict[str, Any], ...]
     annotate: tuple[tuple[int, int], ...]
     rounds: int = 3
     budget: float = 10.0
     epoch_rounds: int = 3
-    limit: float = 100.0
+    limit: float = 60.0
     train_limit: float = 600.0
     stored: dict[str, int] = field(default_factory=lambda: {"batch": 1024, "width": 64})
 
@@ -77,11 +78,11 @@ RECIPE = {"selector": "entmax15", "attention_scale": 0.02, "center": False}
 
 FULL = Grid(
     phases=(
-        *((Config(n_genes, width=width), DENSE) for n_genes in GENES[1:] for width in (64, 8)),
         *((Config(2_000, width=width), ALL) for width in (64, 8)),
+        *((Config(20_000, width=width), DENSE) for width in (64, 8)),
+        *((Config(n_genes), DENSE) for n_genes in (10_000, 36_000)),
         *((Config(n_genes, n_steps=1), DENSE) for n_genes in (2_000, 20_000)),
-        (Config(2_000, batch=256), ALL),
-        (Config(20_000, batch=256), ALL),
+        *((Config(n_genes, batch=256), DENSE) for n_genes in (2_000, 20_000)),
         (replace(BASE, **OPEN), ("tabnet",)),
         (Config(3_000, **RECIPE), ("tabnet",)),
         (Config(3_000, batch=64, **RECIPE), ("tabnet",)),
@@ -96,7 +97,11 @@ FULL = Grid(
     ),
     construct=(20_000, 36_000),
     train=(10_000, 20_000),
-    train_epochs=(None, 10),
+    train_options=(
+        {"n_top_genes": "preset"},
+        {},
+        {"max_epochs": 12, "batch_size": 256, "attention_scale": 0.1},
+    ),
     annotate=(*((10_000, n_genes) for n_genes in GENES), (50_000, 20_000), (100_000, 20_000)),
 )
 
@@ -112,7 +117,7 @@ QUICK = Grid(
     epochs=(Epochs(600, 2_000, 8, (64, 64), 320),),
     construct=(5_000,),
     train=(1_500, 1_000),
-    train_epochs=(2,),
+    train_options=({"max_epochs": 2},),
     annotate=((1_000, 2_000), (2_000, 2_000)),
     rounds=3,
     budget=5.0,

@@ -100,9 +100,9 @@ class Run:
             path, model = str(Path(folder) / "reference.h5ad"), str(Path(folder) / "model")
             whole.write_cells(path, *self.grid.train)
             shared = {"path": path, "threads": self.threads}
-            for i, n_epochs in enumerate(self.grid.train_epochs):
-                options = {"limit": self.grid.train_limit} | ({} if i else {"save": model})
-                yield {"who": "ours", **call("train", max_epochs=n_epochs, **shared, **options)}
+            for i, options in enumerate(self.grid.train_options):
+                saved = {} if i else {"save": model}
+                yield {"who": "ours", **call("train", limit=self.grid.train_limit, **shared, **options, **saved)}
             limit = {"limit": self.grid.limit}
             yield {"who": "LogisticRegression", **call("logistic_regression", **shared, **limit)}
             yield {"who": "CellTypist", **call("celltypist", **shared, **limit)}

@@ -79,8 +79,9 @@ def train(session: Session) -> str:
         if "missing" in each:
             continue
         if each["who"] == "ours":
-            epochs = f"{each['epochs']} epochs{' (default)' if each['max_epochs'] is None else ''}"
-            what = f"sims-tools, {epochs}, batch {each['batch_size']:,}"
+            options = ", ".join(f"`{name}={value}`" for name, value in each["options"].items()) or "default preset"
+            genes = "all genes" if each["genes_used"] == each["n_genes"] else f"{each['genes_used']:,} genes chosen"
+            what = f"sims-tools, {genes}, {options} ({each['epochs']} epochs, batch {each['batch_size']:,})"
             score = f"{each['plateau']:.3f} +- {each['noise']:.3f}"
             stayed = f"epoch {each['converged_at']}" if each["converged_at"] <= each["epochs"] else "not yet"
         else:
