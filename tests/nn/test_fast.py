@@ -239,3 +239,22 @@ def test_step_masks_are_those_of_the_plain_network(small):
     rows = rows.to(torch.float64)
     for found, expected in zip(net.step_masks(rows), net.step_masks(rows.to_dense()), strict=True):
         torch.testing.assert_close(found.to_dense(), expected)
+
+
+def test_two_backward_passes_add_up(small):
+    net, rows = small
+    loss = net(rows).logits.square().mean()
+    loss.backward(retain_graph=True)
+    once = [each.grad.clone() for each in net.parameters()]
+    loss.backward()
+    for first, both in zip(once, net.parameters(), strict=True):
+        torch.testing.assert_close(both.grad, 2 * first)
+
+
+def test_weights_changed_before_the_backward_pass_are_noticed(small):
+    net, rows = small
+    loss = net(rows).logits.square().mean()
+    with torch.no_grad():
+        net.attentives[0].linear.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="in place"):
+        loss.backward()

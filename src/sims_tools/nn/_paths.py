@@ -60,7 +60,7 @@ def _path(network: TabNet, rows: SparseRows) -> ModuleType | None:
         return None
     if rows.device.type == "cpu":
         return _kernels()
-    return _gpu() if rows.device.type == "cuda" else None
+    return _gpu() if rows.device.type == "cuda" and _gpu().supported(network, rows) else None
 
 
 @cache

@@ -56,8 +56,7 @@ class SparseRows:
     def from_dense(cls, dense: Tensor) -> Self:
         """Non-zero entries of a (B, p) tensor."""
         rows, columns = dense.nonzero(as_tuple=True)
-        counts = torch.bincount(rows, minlength=len(dense))
-        indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        indptr = torch.searchsorted(rows, torch.arange(len(dense) + 1, device=dense.device))
         return cls(indptr, columns.to(torch.int32), dense[rows, columns], dense.shape[1])
 
     def row_ids(self) -> Tensor:

@@ -11,6 +11,9 @@ from ._scores import TILE, fill_tile, find_used, keep, segment
 _ROUNDS = 12
 """Of Newton's method, at most: a bound that is too low costs time and nothing else."""
 
+_WORTH = 0.04
+"""Scores that a round must have excluded, as a part of all it goes over, for another round to be worth its time."""
+
 _SLACK = 1e-4
 """Part of the margin by which a bound is lowered for the rounding errors of its sums."""
 
@@ -160,6 +163,7 @@ def bounds(
     highest = np.where(mine, top.max(1), 0.0)
     tau = np.full(len(mine), -1.0)
     sums = np.zeros((len(stripes) - 1, 3, len(mine)))
+    before = np.inf
     for _ in range(_ROUNDS):
         level = (highest + margin * tau).astype(held.dtype)
         run_tasks(sum_above, n_tasks, first_rows, stripes, crowded, held, level, 1 / margin, sums)
@@ -168,6 +172,8 @@ def bounds(
             step = (np.sqrt(squares) - 1) * np.sqrt(squares) / total if entmax else (total - 1) / number
         step = np.where(mine & (step > 0), step, 0.0)
         tau += step
-        if not step.max() > _SLACK:
+        above = number[mine].sum()
+        if before - above < _WORTH * mine.sum() * stripes[-1]:
             break
+        before = above
     return (highest + margin * (tau - _SLACK * (1 + np.abs(highest)))).astype(held.dtype)

@@ -20,12 +20,18 @@ class _Encode(Function):
     @staticmethod
     def forward(ctx: Any, work: Pass, parameters: list[Tensor], *_: Tensor) -> tuple[Tensor, Tensor]:
         ctx.work, ctx.parameters = work, parameters
+        ctx.versions = [each._version for each in parameters]
         embedding = torch.from_numpy(work.forward())
         return embedding, embedding.new_tensor(work.entropy)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_embedding: Tensor, grad_entropy: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.versions != [each._version for each in ctx.parameters]:
+            raise RuntimeError(
+                "Weights were changed in place between the forward and the backward pass; "
+                "run `backward()` before the optimiser."
+            )
         gradients = ctx.work.backward(np.ascontiguousarray(grad_embedding.numpy()), float(grad_entropy))
         return None, None, *gradients.tensors(ctx.parameters)
 

@@ -78,6 +78,7 @@ class Table:
         return dots, total_dots
 
     def hand_over(self, gradients: Gradients) -> None:
-        """Give the gradient to the layer's weight."""
+        """Give the gradient to the layer's weight, and begin another."""
         if self._grad is not None:
             gradients.add(self.layer.weight, self._grad.T)
+            self._grad = None

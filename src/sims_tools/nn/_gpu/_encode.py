@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sims_tools.nn._attentive import AttentiveTransformer
+from sims_tools.nn._output import Encoded
 from sims_tools.nn._rows import SparseRows
 
 from ._attend import POWERS, attend
@@ -22,28 +23,6 @@ if TYPE_CHECKING:
 
 BLOCK_ELEMENTS = 2**25
 """Cells x features of a buffer in evaluation (float32: 134 MB, of which five exist at a time)."""
-
-
-class Encoded(NamedTuple):
-    """What TabNet makes of B cells, before its output layer.
-
-    Attributes
-    ----------
-    embedding
-        (B, n_d), sum of the steps' decisions.
-    entropy
-        0-d, of the masks in nats, averaged over steps and cells: ``-sum_j M log(M + 1e-15)``.
-    masks
-        (B, p) masks of the steps averaged with the size of their decisions as weights, with equal weights in rows
-        where every decision is zero; rows sum to 1. None unless asked for.
-    steps
-        (B, p) mask of each step. None unless asked for.
-    """
-
-    embedding: Tensor
-    entropy: Tensor
-    masks: SparseRows | None
-    steps: list[SparseRows] | None
 
 
 def supported(network: TabNet, rows: SparseRows) -> bool:
