@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported, by whomever
 
 SMALL: dict[str, Any] = {"n_d": 4, "n_a": 4, "n_steps": 2, "batch_size": 64, "progress_bar": False}
 """A network that trains an epoch in a tenth of a second."""
