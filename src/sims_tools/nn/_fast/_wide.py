@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ._csr import affine, keep_hits, look_up
 from ._input_norm import InputNorm
 from ._jit import run_tasks
+from ._lookup import affine, keep_hits, look_up
 from ._stored import Stored
 from ._table import Table
 
