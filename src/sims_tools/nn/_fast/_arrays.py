@@ -17,6 +17,15 @@ def array(tensor: Tensor | None) -> Any:
     return tensor.detach().contiguous().numpy()
 
 
+def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Unset values that begin where a line of the cache does, so that vectors do not lie across two."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(n_bytes + _CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % _CACHE_LINE
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+_CACHE_LINE = 64
 _scratch = threading.local()
 
 
@@ -30,7 +39,7 @@ def scratch(name: str, size: int, *dtypes: Any) -> list[np.ndarray]:
     for i, dtype in enumerate(dtypes):
         known = kept.get((name, i, np.dtype(dtype)))
         if known is None or len(known) < size:
-            known = kept[name, i, np.dtype(dtype)] = np.empty(size * 5 // 4, dtype)
+            known = kept[name, i, np.dtype(dtype)] = aligned((size * 5 // 4,), dtype)
         arrays.append(known[:size])
     return arrays
 

@@ -10,8 +10,8 @@ from sims_tools.nn._attentive import AttentiveTransformer
 
 from ._arrays import Gradients, array, scratch
 from ._chunks import Chunks, stripes
-from ._crowded import bounds, keep_above, store_scores
 from ._csr import BLOCK, rows_product
+from ._held import PANEL, hold_scores, panels, select_held
 from ._jit import run_tasks
 from ._masks import Masks
 from ._norm import Norm
@@ -23,6 +23,12 @@ from ._select import ROWS, order_by_cell, pack, select
 _BAND = 512
 """Cells whose candidates are held at a time."""
 
+_HELD_BYTES = 1 << 20
+"""Scores of a chunk that are held, few or many are selected: they stay in the cache."""
+
+_BLOCK = 16
+"""Cells of a task that goes over held scores."""
+
 
 @dataclass
 class Attention:
@@ -33,6 +39,7 @@ class Attention:
     features: np.ndarray = field(init=False)
     mean: np.ndarray = field(init=False)
     variance: np.ndarray = field(init=False)
+    _panels: np.ndarray | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.weight, self.norm = array(self.part.linear.weight), Norm(self.part.norm.bn)
@@ -72,48 +79,61 @@ class Attention:
         """Add the selected genes of some chunks to the masks; number of them and level, for each cell."""
         first = self.chunks.first_rows[band.start : band.stop + 1]
         used = masks.starts[:, first[0] : first[-1] + 1].copy()
-        first = first - first[0]
+        rows, first = slice(int(first[0]), int(first[-1])), first - first[0]
+        earlier, own = (used, masks.genes, masks.ratios), band if self.chunks.measure else slice(None)
+        normed = self.gain, self.bias, self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior
+        found = None
+        if int(np.diff(first).max()) * self.weight.nbytes // self.weight.shape[1] > _HELD_BYTES:
+            found = self._screen(self.chunks.transposed(self.features, band), first, normed, earlier)
+        starts, genes, values, selected, levels = found or self._hold(self.features[rows], first, normed, earlier)
+        sizes = np.maximum(selected, 1)  # a cell without a finite maximum selects one gene, with share NaN
+        to = np.concatenate([[0], sizes.cumsum()])
+        run_tasks(pack, -(-len(sizes) // ROWS), starts, genes, values, selected, to, *masks.room(int(to[-1])))
+        return sizes, levels
+
+    def _screen(self, features: np.ndarray, first: np.ndarray, normed: tuple, earlier: tuple) -> tuple | None:
+        """Selected genes by screening all scores, a tile at a time; None where too many are selected."""
         n_rows, n_chunks, dtype = int(first[-1]), len(first) - 1, self.weight.dtype
         cuts = stripes(len(self.weight), 2 if n_chunks == 1 else 1)  # the fewer there are, the fewer candidates
         n_stripes = len(cuts) - 1
         top, per_cell = np.empty((n_rows, n_stripes), dtype), np.empty((n_rows, n_stripes), np.int64)
-        counts = np.empty((n_chunks, n_stripes), np.int64)
+        counts, crowded = np.empty((n_chunks, n_stripes), np.int64), np.zeros(1, np.bool_)
         cells, genes, scores = scratch("candidates", n_rows * len(self.weight), np.int32, np.int32, dtype)
-        own = band if self.chunks.measure else slice(None)
-        crowded = np.zeros(n_chunks, np.bool_)
-        scored = (
-            self.chunks.transposed(self.features, band), first, cuts, self.weight, self.gain, self.bias,
-            self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior,
-        )  # fmt: skip
-        earlier = used, masks.genes, masks.ratios
         run_tasks(
             screen_scores, n_chunks * n_stripes,
-            *scored, 2.0 if self.entmax else 1.0, self.entmax, *earlier, crowded, top, counts, per_cell, cells, genes,
-            scores,
+            features, first, cuts, self.weight, *normed, 2.0 if self.entmax else 1.0, self.entmax, *earlier, crowded,
+            top, counts, per_cell, cells, genes, scores,
         )  # fmt: skip
-        if crowded.any():
-            (held,) = scratch("scores", n_chunks * len(self.weight) * scored[0].shape[2], dtype)
-            held = held.reshape(n_chunks, len(self.weight), -1)
-            run_tasks(store_scores, n_chunks * n_stripes, *scored, *earlier, crowded, held, top)
-            level = bounds(first, cuts, crowded, held, top, entmax=self.entmax)
-            run_tasks(
-                keep_above, n_chunks * n_stripes,
-                first, cuts, crowded, held, level, counts, per_cell, cells, genes, scores,
-            )  # fmt: skip
+        if crowded[0]:
+            return None
         ends = per_cell.cumsum().reshape(per_cell.shape)
         starts, highest = np.concatenate([[0], ends[:, -1]]), top.max(1)
-        by_cell, values = scratch("by cell", int(starts[-1]) + 1, np.int32, dtype)
+        by_cell, values = scratch("by cell", int(starts[-1]), np.int32, dtype)
         run_tasks(
             order_by_cell, n_chunks * n_stripes,
             first, cuts, highest, counts, cells, genes, scores, 0.5 if self.entmax else 1.0, ends - per_cell, by_cell,
             values,
         )  # fmt: skip
-        selected, levels, n_tasks = np.empty(n_rows, np.int64), np.empty(n_rows, dtype), -(-n_rows // ROWS)
-        run_tasks(select, n_tasks, starts, highest, self.entmax, by_cell, values, selected, levels)
-        sizes = np.maximum(selected, 1)  # a cell without a finite maximum selects one gene, with share NaN
-        to = np.concatenate([[0], sizes.cumsum()])
-        run_tasks(pack, n_tasks, starts, by_cell, values, selected, to, *masks.room(int(to[-1])))
-        return sizes, levels
+        selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, dtype)
+        run_tasks(select, -(-n_rows // ROWS), starts, highest, self.entmax, by_cell, values, selected, levels)
+        return starts, by_cell, values, selected, levels
+
+    def _hold(self, features: np.ndarray, first: np.ndarray, normed: tuple, earlier: tuple) -> tuple:
+        """Selected genes by holding all scores."""
+        if self._panels is None:
+            self._panels = panels(self.weight)
+        n_rows, n_chunks, n_panels, dtype = int(first[-1]), len(first) - 1, len(self._panels), self.weight.dtype
+        cuts = stripes(n_panels, 2 if n_chunks == 1 else 1, smallest=4)
+        size = n_rows * n_panels * PANEL
+        held, values = (each.reshape(n_rows, -1) for each in scratch("held", size, dtype, dtype))
+        (genes,) = (each.reshape(n_rows, -1) for each in scratch("held genes", size, np.int32))
+        run_tasks(hold_scores, n_chunks * (len(cuts) - 1), features, first, cuts, self._panels, *normed, held)
+        selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, dtype)
+        run_tasks(
+            select_held, -(-n_rows // _BLOCK), _BLOCK, held, self.entmax, *earlier, genes, values, selected, levels
+        )
+        starts = np.arange(n_rows + 1) * (n_panels * PANEL)
+        return starts, genes.ravel(), values.ravel(), selected, levels
 
     def backward(self, masks: Masks, grad: np.ndarray, gradients: Gradients) -> np.ndarray:
         """Gradient of the features; the parameters' are added to `gradients`, those of earlier masks to `grad`.

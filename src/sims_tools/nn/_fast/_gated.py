@@ -164,11 +164,7 @@ def gated_backward(
                 for r in range(high - low):
                     for k in range(width):
                         coming[r, k] *= half
-            for r in range(high - low):
-                for k in range(width):
-                    value = h[r, k] * gain[layer, k] + bias[layer, k]
-                    back[r, k] = coming[r, k] * gate[r, k]
-                    back[r, width + k] = coming[r, k] * value * gate[r, k] * (1 - gate[r, k])
+            _gate_grad(h, gain[layer], bias[layer], gate, coming, back)
             _norm_grad(
                 h, back, gain[layer], variance[own, layer], measured, eps,
                 grad_gain[task, layer], grad_bias[task, layer],
@@ -177,6 +173,20 @@ def gated_backward(
                 before = states[layer - 1, low:high]
                 add_product(back.T, 0, 2 * width, before, 0, width, grad_linear[task, layer - 1], 0, 0)
                 add_product(back, 0, high - low, linear[layer - 1], 0, width, coming, 0, 0)
+
+
+@compiled
+def _gate_grad(h: Array, gain: Array, bias: Array, gate: Array, coming: Array, back: Array) -> None:
+    """Gradient of ``value * gate`` with respect to the norm's output, of which they are the two halves."""
+    n, width = coming.shape
+    one = gate.dtype.type(1)
+    for r in range(n):
+        of_value, of_gate = back[r, :width], back[r, width:]
+        for k in range(width):
+            of_value[k] = coming[r, k] * gate[r, k]
+        for k in range(width):
+            value = h[r, k] * gain[k] + bias[k]
+            of_gate[k] = of_value[k] * value * (one - gate[r, k])
 
 
 @compiled

@@ -11,19 +11,34 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ._arrays import aligned
 from ._jit import Array, compiled, run_tasks
 
-LANES = 8
+LANES = 16
 """Columns are a multiple of this wherever a product is to be fast."""
 
+
+def _registers() -> tuple[int, bool]:
+    """Bytes of a vector register here, and whether there are 32 of them, not 16."""
+    known = binding.get_host_cpu_features()
+    if known.get("avx512vl", False):
+        return 64, True
+    return (32, False) if known.get("avx", False) else (16, bool(known.get("neon", False)))
+
+
 _INDEX = ir.IntType(64)
-_MANY_REGISTERS = bool(binding.get_host_cpu_features().get("avx512vl", False))
 _ROWS_OF_TASK = 256
-_ROWS, _WIDE = 4, (4 if _MANY_REGISTERS else 2)
+_BYTES, _MANY = _registers()
+_HALF = max(16, _BYTES // 2)
+ROWS, _WIDE, _LONG = (6, 4, 16) if _MANY else (6, 2, 8)
+"""Rows and vectors of a block, and vectors of a gathered line, whose sums fill the registers."""
+
+_DEPTH, _MANY_ROWS = 128, 64
+"""Columns and rows of the first factor from which a part of the second is copied to lie close together."""
 
 
-def _block(n_rows: int, n_vectors: int, *, add: bool) -> Callable:
-    """Intrinsic ``z[zi + r, zj + c] (+)= sum_k a[i + r, k] b[k, j + c]`` of n_rows rows and 8 n_vectors columns.
+def _block(n_rows: int, n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
+    """Intrinsic ``z[zi + r, zj + c] (+)= sum_k a[i + r, k] b[k, j + c]`` of n_rows rows and so many vectors of columns.
 
     The sums stay in registers. `a` may have any strides; rows of `b` and `z` are contiguous.
     """
@@ -34,8 +49,9 @@ def _block(n_rows: int, n_vectors: int, *, add: bool) -> Callable:
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             element = context.get_value_type(a.dtype)
-            vector = ir.VectorType(element, LANES)
             size = context.get_abi_sizeof(element)
+            lanes = n_bytes // size
+            vector = ir.VectorType(element, lanes)
             first, row, second, column, out, out_row, out_column = args
             first, second, out = (
                 context.make_array(kind)(context, builder, value) for kind, value in ((a, first), (b, second), (z, out))
@@ -48,10 +64,10 @@ def _block(n_rows: int, n_vectors: int, *, add: bool) -> Callable:
 
             def vectors(array: Any, at: ir.Value, offset: ir.Value) -> list[ir.Value]:
                 start = address(array, at, offset, element)
-                steps = [ir.Constant(_INDEX, size * LANES * v) for v in range(n_vectors)]
+                steps = [ir.Constant(_INDEX, n_bytes * v) for v in range(n_vectors)]
                 return [cgutils.pointer_add(builder, start, step, vector.as_pointer()) for step in steps]
 
-            zero = ir.Constant(vector, [0.0] * LANES)
+            zero = ir.Constant(vector, [0.0] * lanes)
             sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(n_vectors)] for _ in range(n_rows)]
             rows = [builder.add(row, ir.Constant(_INDEX, r)) for r in range(n_rows)]
             places = [vectors(out, builder.add(out_row, ir.Constant(_INDEX, r)), out_column) for r in range(n_rows)]
@@ -60,7 +76,7 @@ def _block(n_rows: int, n_vectors: int, *, add: bool) -> Callable:
                     for v in range(n_vectors):
                         builder.store(builder.load(places[r][v], align=size), sums[r][v])
             lane0 = ir.Constant(ir.IntType(32), 0)
-            spread = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            spread = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
             empty = ir.Constant(vector, ir.Undefined)
             with cgutils.for_range(builder, cgutils.unpack_tuple(builder, first.shape)[1]) as loop:
                 loaded = [builder.load(place, align=size) for place in vectors(second, loop.index, column)]
@@ -81,31 +97,60 @@ def _block(n_rows: int, n_vectors: int, *, add: bool) -> Callable:
     return block
 
 
+def _panels(n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
+    """Product over panels of so many vectors of columns, from column `c` on; returns the first column left."""
+    first, first_row = (_block(n, n_vectors, n_bytes, add=add) for n in (ROWS, 1))
+    later, later_row = (_block(n, n_vectors, n_bytes, add=True) for n in (ROWS, 1))
+
+    @compiled
+    def panels(
+        a: Array, i: int, n_rows: int, b: Array, j: int, c: int, n_columns: int, z: Array, zi: int, zj: int
+    ) -> int:
+        step = n_vectors * n_bytes // z.itemsize
+        last_block, depth = n_rows - n_rows % ROWS, a.shape[1]
+        if c + step > n_columns:
+            return c
+        packed = n_rows >= _MANY_ROWS
+        panel = np.empty((min(depth, _DEPTH) if packed else 0, step), z.dtype)
+        while c + step <= n_columns:
+            for start in range(0, depth, _DEPTH):
+                size = min(_DEPTH, depth - start)
+                part, own, at = a[:, start : start + size], b[start : start + size], j + c
+                if packed:
+                    for k in range(size):
+                        for column in range(step):
+                            panel[k, column] = own[k, at + column]
+                    own, at = panel[:size], 0
+                if start == 0:
+                    for r in range(0, last_block, ROWS):
+                        first(part, i + r, own, at, z, zi + r, zj + c)
+                    for r in range(last_block, n_rows):
+                        first_row(part, i + r, own, at, z, zi + r, zj + c)
+                else:
+                    for r in range(0, last_block, ROWS):
+                        later(part, i + r, own, at, z, zi + r, zj + c)
+                    for r in range(last_block, n_rows):
+                        later_row(part, i + r, own, at, z, zi + r, zj + c)
+            c += step
+        return c
+
+    return panels
+
+
 def _product(*, add: bool) -> Callable:
-    wide, narrow = _block(_ROWS, _WIDE, add=add), _block(_ROWS, 1, add=add)
-    wide_row, narrow_row = _block(1, _WIDE, add=add), _block(1, 1, add=add)
-    width = _WIDE * LANES
+    wide, narrow, half = (_panels(*shape, add=add) for shape in ((_WIDE, _BYTES), (1, _BYTES), (1, _HALF)))
 
     @compiled
     def product(a: Array, i: int, n_rows: int, b: Array, j: int, n_columns: int, z: Array, zi: int, zj: int) -> None:
-        last_wide, last_narrow = n_columns - n_columns % width, n_columns - n_columns % LANES
-        last_block = n_rows - n_rows % _ROWS
-        for c in range(0, last_wide, width):
-            for r in range(0, last_block, _ROWS):
-                wide(a, i + r, b, j + c, z, zi + r, zj + c)
-            for r in range(last_block, n_rows):
-                wide_row(a, i + r, b, j + c, z, zi + r, zj + c)
-        for c in range(last_wide, last_narrow, LANES):
-            for r in range(0, last_block, _ROWS):
-                narrow(a, i + r, b, j + c, z, zi + r, zj + c)
-            for r in range(last_block, n_rows):
-                narrow_row(a, i + r, b, j + c, z, zi + r, zj + c)
+        c = wide(a, i, n_rows, b, j, 0, n_columns, z, zi, zj)
+        c = narrow(a, i, n_rows, b, j, c, n_columns, z, zi, zj)
+        c = half(a, i, n_rows, b, j, c, n_columns, z, zi, zj)
         for r in range(n_rows):
-            for c in range(last_narrow, n_columns):
-                total = z[zi + r, zj + c] if add else z.dtype.type(0)
+            for last in range(c, n_columns):
+                total = z[zi + r, zj + last] if add else z.dtype.type(0)
                 for k in range(a.shape[1]):
-                    total += a[i + r, k] * b[k, j + c]
-                z[zi + r, zj + c] = total
+                    total += a[i + r, k] * b[k, j + last]
+                z[zi + r, zj + last] = total
 
     return product
 
@@ -117,8 +162,8 @@ add_product = _product(add=True)
 """The same, added to what `z` holds."""
 
 
-def _gathered(n_vectors: int) -> Callable:
-    """Intrinsic ``z[r, c + i] += sum_e values[e] * b[indices[e], c + i]`` over 8 n_vectors columns."""
+def _gathered(n_vectors: int, n_bytes: int) -> Callable:
+    """Intrinsic ``z[r, c + i] += sum_e values[e] * b[indices[e], c + i]`` over so many vectors of columns."""
 
     @intrinsic
     def gathered(
@@ -128,7 +173,9 @@ def _gathered(n_vectors: int) -> Callable:
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
             element, integer = context.get_value_type(b.dtype), context.get_value_type(indices.dtype)
-            vector, size = ir.VectorType(element, LANES), context.get_abi_sizeof(element)
+            size = context.get_abi_sizeof(element)
+            lanes = n_bytes // size
+            vector = ir.VectorType(element, lanes)
             numbers, columns, dense, out = (
                 context.make_array(kind)(context, builder, args[i])
                 for i, kind in ((0, values), (1, indices), (4, b), (5, z))
@@ -137,13 +184,13 @@ def _gathered(n_vectors: int) -> Callable:
             def vectors(array: Any, row: ir.Value) -> list[ir.Value]:
                 stride = cgutils.unpack_tuple(builder, array.strides)[0]
                 start = builder.add(builder.mul(row, stride), builder.mul(args[7], ir.Constant(_INDEX, size)))
-                steps = [builder.add(start, ir.Constant(_INDEX, size * LANES * v)) for v in range(n_vectors)]
+                steps = [builder.add(start, ir.Constant(_INDEX, n_bytes * v)) for v in range(n_vectors)]
                 return [cgutils.pointer_add(builder, array.data, step, vector.as_pointer()) for step in steps]
 
             places = vectors(out, args[6])
             sums = [cgutils.alloca_once_value(builder, builder.load(place, align=size)) for place in places]
             lane0 = ir.Constant(ir.IntType(32), 0)
-            spread = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            spread = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
             empty = ir.Constant(vector, ir.Undefined)
             with cgutils.for_range_slice(builder, args[2], args[3], ir.Constant(_INDEX, 1), _INDEX, inc=True) as (e, _):
                 row = builder.load(builder.gep(columns.data, [e]))
@@ -162,22 +209,33 @@ def _gathered(n_vectors: int) -> Callable:
     return gathered
 
 
-_gathered_wide, _gathered_narrow = _gathered(2 * _WIDE), _gathered(1)
+_gathered_long, _gathered_wide = _gathered(_LONG, _BYTES), _gathered(_WIDE, _BYTES)
+_gathered_narrow, _gathered_half = _gathered(1, _BYTES), _gathered(1, _HALF)
 
 
 @compiled
 def add_gathered(values: Array, indices: Array, at: int, end: int, dense: Array, out: Array, row: int) -> None:
     """``out[row] += sum_e values[e] * dense[indices[e]]`` over e = at ... end - 1."""
     n = dense.shape[1]
-    width = 2 * _WIDE * LANES
-    last_wide, last_narrow = n - n % width, n - n % LANES
-    for c in range(0, last_wide, width):
+    c, step = 0, _LONG * _BYTES // out.itemsize
+    while c + step <= n:
+        _gathered_long(values, indices, at, end, dense, out, row, c)
+        c += step
+    step = _WIDE * _BYTES // out.itemsize
+    while c + step <= n:
         _gathered_wide(values, indices, at, end, dense, out, row, c)
-    for c in range(last_wide, last_narrow, LANES):
+        c += step
+    step = _BYTES // out.itemsize
+    while c + step <= n:
         _gathered_narrow(values, indices, at, end, dense, out, row, c)
+        c += step
+    step = _HALF // out.itemsize
+    while c + step <= n:
+        _gathered_half(values, indices, at, end, dense, out, row, c)
+        c += step
     for e in range(at, end):
-        for c in range(last_narrow, n):
-            out[row, c] += values[e] * dense[indices[e], c]
+        for last in range(c, n):
+            out[row, last] += values[e] * dense[indices[e], last]
 
 
 @compiled
@@ -201,6 +259,6 @@ def matmul(a: Array, b: Array) -> Array:
     -------
     (m, n).
     """
-    out = np.empty((len(a), b.shape[1]), b.dtype)
+    out = aligned((len(a), b.shape[1]), b.dtype)
     run_tasks(_product_rows, -(-len(a) // _ROWS_OF_TASK), a, np.ascontiguousarray(b), out)
     return out

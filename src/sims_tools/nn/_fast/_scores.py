@@ -8,7 +8,8 @@ import numpy as np
 
 from ._candidates import drop
 from ._jit import Array, compiled
-from ._product import LANES, set_product
+from ._product import LANES, ROWS, set_product
+from ._vectors import bits_above, lowest_bit
 
 TILE = 4096
 """Scores in a tile (genes x cells), so that it stays in the innermost cache."""
@@ -84,8 +85,8 @@ def screen_scores(
     used_gene, used_ratio
         Genes of earlier masks, rising in each cell, and what is left of their prior.
     crowded
-        (n_chunks,) bool, written: so many of the first genes could be selected that another way is quicker. The rest is
-        not written then.
+        (1,) bool, set where so many of the first genes could be selected that another way is quicker. What else is
+        written is of no use then.
     top
         (n_rows, n_stripes), written: largest score of the stripe.
     counts
@@ -100,17 +101,18 @@ def screen_scores(
     chunk, stripe = task // n_stripes, task % n_stripes
     first, n = first_rows[chunk], first_rows[chunk + 1] - first_rows[chunk]
     n_padded = features.shape[2]
-    height = max(4, TILE // n_padded)
+    height = tile_height(n_padded)
     tile = np.empty((height, n_padded), weight.dtype)
     best = np.full(n_padded, -np.inf, weight.dtype)
     low = np.full(n_padded, -np.inf, weight.dtype)
+    low[n:] = np.inf
     held = np.zeros(n_padded, np.int64)
     position = find_used(first, n, stripes[stripe], used_start, used_gene)
     begin = segment(first, n, stripes[-1], stripes[stripe])
     at, check = begin, height
     own = chunk if len(variance) > 1 else 0
     for start in range(stripes[stripe], stripes[stripe + 1], height):
-        if crowded[chunk]:
+        if crowded[0]:
             return
         size = min(height, stripes[stripe + 1] - start)
         fill_tile(
@@ -121,13 +123,13 @@ def screen_scores(
             least = best[r] - margin
             low[r] = least if least > low[r] else low[r]
         for j in range(size):
-            at = keep(tile[j], low, n, first, start + j, held, cells, genes, scores, at)
+            at = keep(tile[j], low, first, start + j, held, cells, genes, scores, at)
         scanned = start + size - stripes[stripe]
         if scanned >= check:
             check *= 2
             at = drop(first, n, begin, at, best, margin, entmax, low, held, cells, genes, scores)
             if scanned >= _JUDGED and at - begin > _CROWD * n * scanned:
-                crowded[chunk] = True
+                crowded[0] = True
                 return
     counts[chunk, stripe] = at - begin
     for r in range(n):
@@ -186,6 +188,12 @@ def fill_tile(
 
 
 @compiled
+def tile_height(n_padded: int) -> int:
+    """Genes of a tile of so many cells."""
+    return max(1, TILE // n_padded // ROWS) * ROWS
+
+
+@compiled
 def segment(first: int, n: int, n_genes: int, start: int) -> int:
     """Where the candidates of a chunk of n cells begin, among the genes from `start` on."""
     return first * n_genes + n * start
@@ -195,7 +203,6 @@ def segment(first: int, n: int, n_genes: int, start: int) -> int:
 def keep(
     line: Array,
     low: Array,
-    n: int,
     first: int,
     gene: int,
     held: Array,
@@ -204,22 +211,18 @@ def keep(
     scores: Array,
     at: int,
 ) -> int:
-    """Append the cells whose score for one gene is above their bound, and count them; returns the new end."""
-    total = 0
-    for r in range(len(low)):
-        total += line[r] > low[r]
-    if total == 0:
-        return at
-    for start in range(0, n, LANES):
-        hits = 0
-        for r in range(start, start + LANES):
-            hits += line[r] > low[r]
-        if hits > 0:
-            for r in range(start, min(n, start + LANES)):  # written in any case: whether it counts cannot be foreseen
-                above = line[r] > low[r]
-                cells[at], genes[at], scores[at] = first + r, gene, line[r]
-                held[r] += above
-                at += above
+    """Append the cells whose score for one gene is above their bound, and count them; returns the new end.
+
+    Bounds of the padding are infinite.
+    """
+    for start in range(0, len(low), LANES):
+        bits = bits_above(line, low, start)
+        while bits != 0:
+            r = start + lowest_bit(bits)
+            bits &= bits - np.uint64(1)
+            cells[at], genes[at], scores[at] = first + r, gene, line[r]
+            held[r] += 1
+            at += 1
     return at
 
 

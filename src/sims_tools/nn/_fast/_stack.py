@@ -9,7 +9,7 @@ from torch import nn
 
 from sims_tools.nn._feature_transformer import FeatureTransformer
 
-from ._arrays import Gradients, array
+from ._arrays import Gradients, aligned, array
 from ._chunks import Chunks
 from ._gated import gated_backward, gated_forward
 from ._jit import run_tasks
@@ -58,9 +58,8 @@ class GatedStack:
     def forward(self, hidden: np.ndarray) -> np.ndarray:
         """(B, 2 width) output of the first linear map to (B, width)."""
         n_kept, (n_rows, doubled) = len(self.gain) if self.keep else 1, hidden.shape
-        self.normed = np.empty((n_kept, n_rows, doubled), hidden.dtype)
-        self.gates = np.empty((n_kept, n_rows, doubled // 2), hidden.dtype)
-        self.states = np.empty_like(self.gates)
+        self.normed = aligned((n_kept, n_rows, doubled), hidden.dtype)
+        self.gates, self.states = (aligned((n_kept, n_rows, doubled // 2), hidden.dtype) for _ in range(2))
         run_tasks(
             gated_forward, len(self.chunks),
             1, self.chunks.first_rows, hidden, np.ascontiguousarray(self.linear.transpose(0, 2, 1)), self.gain,
@@ -74,7 +73,7 @@ class GatedStack:
     def backward(self, grad: np.ndarray, gradients: Gradients) -> np.ndarray:
         """(B, width) gradient of the result, overwritten, to (B, 2 width) of the first linear map's output."""
         n_groups, dtype = self.chunks.n_groups, self.gain.dtype
-        grad_hidden = np.empty((len(grad), 2 * grad.shape[1]), dtype)
+        grad_hidden = aligned((len(grad), 2 * grad.shape[1]), dtype)
         grad_linear = np.zeros((n_groups, *self.linear.shape), dtype)
         grad_gain, grad_bias = np.zeros((2, n_groups, *self.gain.shape), dtype)
         run_tasks(

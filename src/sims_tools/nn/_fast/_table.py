@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from ._arrays import Gradients, array
+from ._arrays import Gradients, aligned, array
 from ._csr import STRIPE_BYTES, columns_product, entry_dots, rows_product, weighted_sum
 from ._jit import run_tasks
 from ._stored import Stored
@@ -34,7 +34,7 @@ class Table:
 
     def product(self, stored: Stored) -> np.ndarray:
         """(B, width): sparse rows times the table."""
-        out = np.empty((stored.n_rows, self.rows.shape[1]), self.rows.dtype)
+        out = aligned((stored.n_rows, self.rows.shape[1]), self.rows.dtype)
         run_tasks(
             rows_product, stored.n_blocks, self.stripe, stored.indptr, stored.indices, stored.values, self.rows, out
         )
@@ -66,7 +66,8 @@ class Table:
         self, stored: Stored, grad: np.ndarray, scale: np.ndarray, shift: np.ndarray, *, compare: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         if self._grad is None:
-            self._grad = np.zeros_like(self.rows)
+            self._grad = aligned(self.rows.shape, self.rows.dtype)
+            self._grad[:] = 0
         n_tasks = max(1, min(_TASKS, len(stored.values) // _ENTRIES)) if not compare else _TASKS
         dots, total_dots = np.empty_like(self._ones), np.empty_like(self._ones)
         stripe = -(-self.n_genes // n_tasks)
