@@ -180,7 +180,7 @@ def test_where_kernels_cannot_run_the_plain_network_does_and_says_so_once(small,
         raise RuntimeError("no compiler today")
 
     monkeypatch.setattr(_fast, "check", broken)
-    _paths._kernels.cache_clear()
+    _paths.cpu_kernels.cache_clear()
     try:
         for _ in range(2):
             found = net(rows, explain=True)
@@ -189,7 +189,7 @@ def test_where_kernels_cannot_run_the_plain_network_does_and_says_so_once(small,
         with steady_threads():
             pass
     finally:
-        _paths._kernels.cache_clear()
+        _paths.cpu_kernels.cache_clear()
     assert caplog.text.count("no compiler today") == 1
 
 

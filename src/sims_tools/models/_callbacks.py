@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import lightning.pytorch as lightning
-import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+
+from sims_tools.nn import move_towards
 
 State = dict[str, Tensor]
 
@@ -56,7 +57,7 @@ class RunningAverage:
             self.state = _copy(state)
         real = [name for name, value in state.items() if value.is_floating_point()]
         averages, values = [self.state[name] for name in real], [state[name].detach() for name in real]
-        torch._foreach_lerp_(averages, values, 1 - (decay**self.EVERY if slow else decay))
+        move_towards(averages, values, 1 - (decay**self.EVERY if slow else decay))
         for name in state.keys() - set(real):
             self.state[name].copy_(state[name])
 

@@ -12,9 +12,30 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from sims_tools.models._metrics import scores_from_confusion
 from sims_tools.models._settings import TrainingSettings
+from sims_tools.nn import ThreadedAdam, ThreadedAdamW
 
 LOSS = {"train": "train_loss", "validation": "validation_loss"}
 """Logged names of the losses; a score is logged as `<score>_<mode>`."""
+
+
+class EpochMeans:
+    """Means over the cells of an epoch, of what each minibatch gives; logging each minibatch takes far longer."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._n_obs: dict[str, int] = {}
+
+    def add(self, name: str, value: Tensor, n_obs: int) -> None:
+        """Take in the mean of one minibatch of so many cells."""
+        value = torch.as_tensor(value).detach() * n_obs
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._n_obs[name] = self._n_obs.get(name, 0) + n_obs
+
+    def take(self) -> dict[str, Tensor]:
+        """The means, and begin anew."""
+        means = {name: total / self._n_obs[name] for name, total in self._sums.items()}
+        self._sums, self._n_obs = {}, {}
+        return means
 
 
 class ClassificationPlan(TrainingPlan):
@@ -32,6 +53,7 @@ class ClassificationPlan(TrainingPlan):
         self._n_labels = module.n_labels
         super().__init__(module, lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=1e-8)
         self.settings = settings
+        self._means = {mode: EpochMeans() for mode in LOSS}
 
     def initialize_train_metrics(self) -> None:
         """Confusion matrix of the training cells of one epoch."""
@@ -46,6 +68,12 @@ class ClassificationPlan(TrainingPlan):
         warmup = self.settings.penalty_warmup * self.trainer.max_epochs
         self.module.penalty_scale = min(1.0, self.current_epoch / warmup) if warmup > 0 else 1.0
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """What is on the CPU may stay as it is; to look through it costs as much as a small layer."""
+        if device.type == "cpu":
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of one minibatch."""
         output = self._step(batch, "train")
@@ -57,23 +85,29 @@ class ClassificationPlan(TrainingPlan):
 
     def _step(self, batch: dict[str, Tensor], mode: str) -> LossOutput:
         _, _, output = self.forward(batch, loss_kwargs={})
-        options = {"on_step": False, "on_epoch": True, "batch_size": output.n_obs_minibatch}
-        self.log(LOSS[mode], output.loss, prog_bar=True, sync_dist=self.use_sync_dist, **options)
-        for name, value in output.extra_metrics.items():
-            self.log(f"{name}_{mode}", value, sync_dist=self.use_sync_dist, **options)
+        for name, value in {
+            LOSS[mode]: output.loss,
+            **{f"{k}_{mode}": v for k, v in output.extra_metrics.items()},
+        }.items():
+            self._means[mode].add(name, value, output.n_obs_minibatch)
         metrics = self.train_metrics if mode == "train" else self.val_metrics
         metrics.update(output.logits.detach(), output.true_labels)
         return output
 
     def on_train_epoch_end(self) -> None:
-        """Log the scores of the training cells."""
-        self._log_scores(self.train_metrics, "train")
+        """Log loss and scores of the training cells."""
+        self._log_epoch(self.train_metrics, "train")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of the validation cells."""
-        self._log_scores(self.val_metrics, "validation")
+        """Log loss and scores of the validation cells."""
+        self._log_epoch(self.val_metrics, "validation")
 
-    def _log_scores(self, metrics: MulticlassConfusionMatrix, mode: str) -> None:
+    def _log_epoch(self, metrics: MulticlassConfusionMatrix, mode: str) -> None:
+        means = self._means[mode]
+        for name, value in means.take().items():
+            self.log(
+                name, value, on_step=False, on_epoch=True, prog_bar=name == LOSS[mode], sync_dist=self.use_sync_dist
+            )
         scores = scores_from_confusion(metrics.compute())
         self.log_dict({f"{name}_{mode}": value.float() for name, value in scores.items()}, on_step=False, on_epoch=True)
         metrics.reset()
@@ -82,17 +116,31 @@ class ClassificationPlan(TrainingPlan):
         """Optimiser and schedule as the settings say."""
         settings = self.settings
         parameters = [each for each in self.module.parameters() if each.requires_grad]
-        creator = torch.optim.AdamW if settings.optimizer == "AdamW" else torch.optim.Adam
+        creator = ThreadedAdamW if settings.optimizer == "AdamW" else ThreadedAdam
         optimizer = creator(
             parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=self._may_fuse(parameters)
         )
         scheduler = self._scheduler(optimizer)
         return {"optimizer": optimizer} if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}
 
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Let the optimiser clip the norm while it goes over the gradients, where nothing else scales them."""
+        own = getattr(optimizer, "optimizer", optimizer)
+        if gradient_clip_val and isinstance(own, ThreadedAdam | ThreadedAdamW) and not self._mixed:
+            own.clip(float(gradient_clip_val))
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    @property
+    def _mixed(self) -> bool:
+        return "mixed" in str(self.trainer.precision)
+
     def _may_fuse(self, parameters: list[Tensor]) -> bool:
         """Whether the optimiser may take all weights in one pass; Lightning cannot clip its gradients if mixed."""
         known = all(each.device.type in ("cpu", "cuda") and each.is_floating_point() for each in parameters)
-        return known and "mixed" not in str(self.trainer.precision)
+        return known and not self._mixed
 
     def _scheduler(self, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
         settings, schedules = self.settings, torch.optim.lr_scheduler

@@ -1,6 +1,7 @@
 """Networks and their parts, in torch and in kernels; knows nothing of cells, files or the rest of the package."""
 
 from ._ghost_norm import GhostBatchNorm
+from ._optimizer import ThreadedAdam, ThreadedAdamW, move_towards
 from ._output import NetworkOutput
 from ._paths import steady_threads
 from ._rows import SparseRows
@@ -13,8 +14,11 @@ __all__ = [
     "NetworkOutput",
     "SparseRows",
     "TabNet",
+    "ThreadedAdam",
+    "ThreadedAdamW",
     "entmax15",
     "get_selector",
+    "move_towards",
     "sparsemax",
     "steady_threads",
 ]

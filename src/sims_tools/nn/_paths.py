@@ -59,12 +59,12 @@ def _path(network: TabNet, rows: SparseRows) -> ModuleType | None:
     if rows.n_rows == 0 or rows.values.requires_grad or types not in ({torch.float32}, {torch.float64}):
         return None
     if rows.device.type == "cpu":
-        return _kernels()
+        return cpu_kernels()
     return _gpu() if rows.device.type == "cuda" and _gpu().supported(network, rows) else None
 
 
 @cache
-def _kernels() -> ModuleType | None:
+def cpu_kernels() -> ModuleType | None:
     """The compiled kernels, where they can run."""
     try:
         from . import _fast
@@ -90,7 +90,7 @@ def steady_threads() -> Iterator[None]:
 
     Kernels give the same bits on any number of threads, torch's sums do not. Where kernels cannot run nothing changes.
     """
-    path, before = _kernels(), torch.get_num_threads()
+    path, before = cpu_kernels(), torch.get_num_threads()
     if path is None:
         yield
         return

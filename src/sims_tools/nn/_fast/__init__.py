@@ -3,5 +3,6 @@
 from ._check import check
 from ._encode import encode
 from ._jit import kernel_threads
+from ._update import adam_step, move_towards, sum_of_squares
 
-__all__ = ["check", "encode", "kernel_threads"]
+__all__ = ["adam_step", "check", "encode", "kernel_threads", "move_towards", "sum_of_squares"]

@@ -10,24 +10,21 @@ from sims_tools.nn._attentive import AttentiveTransformer
 
 from ._arrays import Gradients, array, scratch
 from ._chunks import Chunks, stripes
-from ._csr import BLOCK, rows_product
+from ._csr import rows_of_task, rows_product
 from ._held import PANEL, hold_scores, panels, select_held
-from ._jit import run_tasks
+from ._jit import ROWS, run_tasks
 from ._masks import Masks
 from ._norm import Norm
 from ._product import matmul
 from ._scores import screen_scores
 from ._scores_grad import shares_grad, weight_grad
-from ._select import ROWS, order_by_cell, pack, select
+from ._select import order_by_cell, pack, select
 
 _BAND = 512
 """Cells whose candidates are held at a time."""
 
 _HELD_BYTES = 1 << 20
 """Scores of a chunk that are held, few or many are selected: they stay in the cache."""
-
-_BLOCK = 16
-"""Cells of a task that goes over held scores."""
 
 
 @dataclass
@@ -129,9 +126,7 @@ class Attention:
         (genes,) = (each.reshape(n_rows, -1) for each in scratch("held genes", size, np.int32))
         run_tasks(hold_scores, n_chunks * (len(cuts) - 1), features, first, cuts, self._panels, *normed, held)
         selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, dtype)
-        run_tasks(
-            select_held, -(-n_rows // _BLOCK), _BLOCK, held, self.entmax, *earlier, genes, values, selected, levels
-        )
+        run_tasks(select_held, -(-n_rows // ROWS), held, self.entmax, *earlier, genes, values, selected, levels)
         starts = np.arange(n_rows + 1) * (n_panels * PANEL)
         return starts, genes.ravel(), values.ravel(), selected, levels
 
@@ -153,14 +148,15 @@ class Attention:
         centred, n_rows = self.chunks.measure, len(self.features)
         run_tasks(
             shares_grad, -(-n_rows // ROWS),
-            ROWS, indptr, genes, shares, own, self.entmax, self.chunks.statistics_of, self.levels, self.features,
+            indptr, genes, shares, own, self.entmax, self.chunks.statistics_of, self.levels, self.features,
             self.weight, self.bias, self.mean, self.gain / np.sqrt(self.variance + self.gain.dtype.type(self.eps)),
             centred, self.prior, masks.gamma,
             masks.starts[: self.step], masks.genes, masks.ratios, grad, push, pull,
         )  # fmt: skip
         curvature, drift = self._weight_grad(indptr, genes, push, gradients)
         out = np.empty_like(self.features)
-        run_tasks(rows_product, -(-n_rows // BLOCK), len(self.weight), indptr, genes, pull, self.weight, out)
+        block = rows_of_task(n_rows)
+        run_tasks(rows_product, -(-n_rows // block), block, len(self.weight), indptr, genes, pull, self.weight, out)
         if centred:
             for chunk, (first, last) in enumerate(
                 zip(self.chunks.first_rows, self.chunks.first_rows[1:], strict=False)

@@ -7,23 +7,28 @@ import numpy as np
 from ._jit import Array, compiled
 from ._product import add_gathered
 
-BLOCK = 256
-"""Rows of a task: while a stripe of the dense matrix is in the cache, all of them read it."""
+_ROWS, _FEWEST = 256, 32
+"""Rows of a task, at most and at least."""
 
 STRIPE_BYTES = 1 << 19
 """Of the dense matrix at a time."""
 
 
+def rows_of_task(n_rows: int) -> int:
+    """Rows in a block: while a stripe of a dense matrix is in the cache, all of them read it."""
+    return min(_ROWS, max(_FEWEST, -(-n_rows // 4)))
+
+
 @compiled
 def rows_product(
-    task: int, stripe: int, indptr: Array, indices: Array, values: Array, dense: Array, out: Array
+    task: int, block: int, stripe: int, indptr: Array, indices: Array, values: Array, dense: Array, out: Array
 ) -> None:
     """``out[r] = sum_e values[e] * dense[indices[e]]`` for one block of rows.
 
     Parameters
     ----------
-    task
-        Number of the block.
+    task, block
+        Number of the block of rows, rows in a block.
     stripe
         Rows of `dense` that fit the cache.
     indptr, indices, values
@@ -33,7 +38,7 @@ def rows_product(
     out
         (B, width), written.
     """
-    low, high = task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)
+    low, high = task * block, min((task + 1) * block, len(indptr) - 1)
     position = indptr[low:high].copy()
     out[low:high] = 0
     for limit in range(stripe, len(dense) + stripe, stripe):
@@ -124,13 +129,15 @@ def weighted_sum(task: int, stripe: int, weights: Array, dense: Array, out: Arra
 
 
 @compiled
-def entry_dots(task: int, stripe: int, indptr: Array, indices: Array, left: Array, right: Array, out: Array) -> None:
+def entry_dots(
+    task: int, block: int, stripe: int, indptr: Array, indices: Array, left: Array, right: Array, out: Array
+) -> None:
     """``out[e] = left[row of e] . right[indices[e]]`` for the entries of one block of rows.
 
     Parameters
     ----------
-    task
-        Number of the block.
+    task, block
+        Number of the block of rows, rows in a block.
     stripe
         Rows of `right` that fit the cache.
     indptr, indices
@@ -142,7 +149,7 @@ def entry_dots(task: int, stripe: int, indptr: Array, indices: Array, left: Arra
     out
         (n_stored,), written.
     """
-    low, high = task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)
+    low, high = task * block, min((task + 1) * block, len(indptr) - 1)
     width = right.shape[1]
     position = indptr[low:high].copy()
     for limit in range(stripe, len(right) + stripe, stripe):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import Array, compiled, run_tasks
+from ._jit import ROWS, Array, compiled, run_tasks
 from ._masks import Masks
-
-_ROWS = 64
 
 
 @compiled
@@ -17,7 +15,7 @@ def _join(
 ) -> None:  # fmt: skip
     n_steps = len(starts)
     position = np.empty(n_steps, np.int64)
-    for r in range(task * _ROWS, min((task + 1) * _ROWS, len(counts))):
+    for r in range(task * ROWS, min((task + 1) * ROWS, len(counts))):
         for t in range(n_steps):
             position[t] = starts[t, r]
         n = offsets[r]
@@ -58,7 +56,7 @@ def join_masks(masks: Masks, weights: np.ndarray) -> tuple[np.ndarray, np.ndarra
     genes, shares = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], masks.shares.dtype)
     counts = np.empty(len(sizes), np.int64)
     run_tasks(
-        _join, -(-len(sizes) // _ROWS), masks.starts, masks.genes, masks.shares, weights, offsets, genes, shares, counts
+        _join, -(-len(sizes) // ROWS), masks.starts, masks.genes, masks.shares, weights, offsets, genes, shares, counts
     )
     indptr = np.concatenate([[0], counts.cumsum()])
     if indptr[-1] == offsets[-1]:

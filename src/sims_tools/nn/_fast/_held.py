@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ._arrays import aligned
-from ._jit import Array, compiled, run_tasks
+from ._jit import ROWS, Array, compiled, run_tasks
 from ._product import LANES, set_product
 from ._threshold import threshold
 from ._vectors import UNROLLED, bits_above, largest_of, lowest_bit, sums_above
@@ -120,7 +120,6 @@ def _squares(tile: Array, out: Array) -> None:
 @compiled
 def select_held(
     task: int,
-    n_rows: int,
     held: Array,
     entmax: bool,
     used_start: Array,
@@ -135,8 +134,8 @@ def select_held(
 
     Parameters
     ----------
-    task, n_rows
-        Number of the block, cells in a block.
+    task
+        Number of the block of `ROWS` cells.
     held
         (B, n_padded) of :func:`hold_scores`; what earlier masks leave of the prior is taken in.
     entmax, used_start, used_gene, used_ratio
@@ -149,7 +148,7 @@ def select_held(
     margin = held.dtype.type(2.0 if entmax else 1.0)
     half = held.dtype.type(1.0) / margin
     lanes = np.empty(3 * LANES, held.dtype)
-    for r in range(task * n_rows, min((task + 1) * n_rows, len(held))):
+    for r in range(task * ROWS, min((task + 1) * ROWS, len(held))):
         line = held[r]
         for t in range(len(used_start)):
             for e in range(used_start[t, r], used_start[t, r + 1]):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,9 @@ import torch
 
 Array = np.ndarray
 """Of a kernel: any type of number, C-contiguous unless it says otherwise."""
+
+ROWS = 16
+"""Cells of a task that goes over cells one by one."""
 
 _FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # NaN and infinity keep their meaning
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FASTMATH}
@@ -27,23 +30,66 @@ def compiled(function: Callable) -> Callable:
         return numba.njit(function, **_OPTIONS)
 
 
-class _Workers:
-    """Threads that wait for work without spinning; made at first use, anew in a forked process."""
+class _Helper(threading.Thread):
+    """A thread that waits for work without spinning, at less cost than a pool of the standard library."""
+
+    def __init__(self) -> None:
+        super().__init__(name="sims-tools", daemon=True)
+        self._wake, self._done = threading.Lock(), threading.Lock()
+        self._wake.acquire()
+        self._done.acquire()
+        self._work: Callable[[], None] | None = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self._wake.acquire()
+            try:
+                self._work()
+            except BaseException as error:  # noqa: BLE001 - raised again where the work was asked for
+                self._error = error
+            self._work = None
+            self._done.release()
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Begin a piece of work; :meth:`end` must follow."""
+        self._work = work
+        self._wake.release()
+
+    def end(self) -> BaseException | None:
+        """Wait until it is done; the error it ended with, if any."""
+        self._done.acquire()
+        error, self._error = self._error, None
+        return error
+
+
+class _Helpers:
+    """Helpers that are free; threads do not outlive a fork, so a forked process begins anew."""
 
     def __init__(self) -> None:
         self.n_threads: int | None = None
-        self._pool: ThreadPoolExecutor | None = None
-        self._size = self._process = 0
+        self._free: list[_Helper] = []
+        self._process = os.getpid()
 
-    def pool(self, size: int) -> ThreadPoolExecutor:
-        """A pool of at least `size` threads."""
-        if self._pool is None or self._size < size or self._process != os.getpid():
-            self._pool = ThreadPoolExecutor(size, thread_name_prefix="sims-tools")
-            self._size, self._process = size, os.getpid()
-        return self._pool
+    def take(self, n: int) -> list[_Helper]:
+        """So many helpers; nobody else has them until they are given back."""
+        if self._process != os.getpid():
+            self._free, self._process = [], os.getpid()
+        taken: list[_Helper] = []
+        while len(taken) < n:
+            try:
+                taken.append(self._free.pop())
+            except IndexError:
+                taken.append(_Helper())
+        return taken
+
+    def give_back(self, helpers: list[_Helper]) -> None:
+        """Let others have them."""
+        self._free.extend(helpers)
 
 
-_workers = _Workers()
+_helpers = _Helpers()
 
 
 def run_tasks(kernel: Callable, n_tasks: int, *args: Any) -> None:
@@ -61,28 +107,35 @@ def run_tasks(kernel: Callable, n_tasks: int, *args: Any) -> None:
     *args
         Arguments after the task's number.
     """
-    n_threads = min(_workers.n_threads or torch.get_num_threads(), n_tasks)
+    n_threads = min(_helpers.n_threads or torch.get_num_threads(), n_tasks)
     tasks = iter(range(n_tasks))
 
     def work() -> None:
         for task in tasks:  # the interpreter lock makes each task be taken once
             kernel(task, *args)
 
-    helpers = [_workers.pool(n_threads - 1).submit(work) for _ in range(n_threads - 1)] if n_threads > 1 else []
+    if n_threads < 2:
+        work()
+        return
+    helpers = _helpers.take(n_threads - 1)
+    for each in helpers:
+        each.begin(work)
     try:
         work()
     finally:
-        wait(helpers)
-    for each in helpers:
-        each.result()
+        errors = [each.end() for each in helpers]
+        _helpers.give_back(helpers)
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 @contextmanager
 def kernel_threads(n_threads: int | None) -> Iterator[None]:
     """Run kernels on so many threads inside the block, whatever torch's own number is; None takes torch's."""
-    before = _workers.n_threads
-    _workers.n_threads = n_threads
+    before = _helpers.n_threads
+    _helpers.n_threads = n_threads
     try:
         yield
     finally:
-        _workers.n_threads = before
+        _helpers.n_threads = before

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._csr import BLOCK
 from ._jit import Array, compiled
 
 
 @compiled
 def look_up(
     task: int,
+    block: int,
     indptr: Array,
     indices: Array,
     values: Array,
@@ -24,8 +24,8 @@ def look_up(
 
     Parameters
     ----------
-    task
-        Number of the block.
+    task, block
+        Number of the block of rows, rows in a block.
     indptr, indices, values
         The matrix that is read, CSR (B, p).
     at_indptr, at_indices
@@ -38,7 +38,7 @@ def look_up(
         (B,), written: how many values are not zero.
     """
     spread = np.zeros(n_columns, values.dtype)
-    for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
+    for r in range(task * block, min((task + 1) * block, len(indptr) - 1)):
         begin, end = indptr[r], indptr[r + 1]
         first, last = at_indptr[r], at_indptr[r + 1]
         if (last - first) * 16 < end - begin:
@@ -61,6 +61,7 @@ def look_up(
 @compiled
 def keep_hits(
     task: int,
+    block: int,
     at_indptr: Array,
     at_indices: Array,
     found: Array,
@@ -75,8 +76,8 @@ def keep_hits(
 
     Parameters
     ----------
-    task
-        Number of the block.
+    task, block
+        Number of the block of rows, rows in a block.
     at_indptr, at_indices, found
         Places, and the values there.
     shares
@@ -86,7 +87,7 @@ def keep_hits(
     indices, places, inputs, products
         Written: columns of the new rows, which place each came from, its value, and the value times its factor.
     """
-    for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
+    for r in range(task * block, min((task + 1) * block, len(indptr) - 1)):
         kept = indptr[r]
         for e in range(at_indptr[r], at_indptr[r + 1]):
             if found[e] != 0:
@@ -96,8 +97,10 @@ def keep_hits(
 
 
 @compiled
-def affine(task: int, indptr: Array, indices: Array, values: Array, scale: Array, shift: Array, out: Array) -> None:
+def affine(
+    task: int, block: int, indptr: Array, indices: Array, values: Array, scale: Array, shift: Array, out: Array
+) -> None:
     """``out[e] = values[e] * scale[j] + shift[j]`` with j the column of e, for one block of rows."""
-    for r in range(task * BLOCK, min((task + 1) * BLOCK, len(indptr) - 1)):
+    for r in range(task * block, min((task + 1) * block, len(indptr) - 1)):
         for e in range(indptr[r], indptr[r + 1]):
             out[e] = values[e] * scale[indices[e]] + shift[indices[e]]

@@ -7,11 +7,14 @@ import math
 import numpy as np
 
 from ._csr import by_column
-from ._jit import Array, compiled
+from ._jit import ROWS, Array, compiled
 from ._product import add_gathered, add_product, set_product
 
 _GROUP = 64
 """Genes whose rows are multiplied together."""
+
+_CROWD = 0.08
+"""Share of the genes selected above which products over all of them are quicker than over those."""
 
 _TINY = 0.01
 """Where less than this is left of the prior, the score before the prior is computed anew instead of divided out."""
@@ -20,7 +23,6 @@ _TINY = 0.01
 @compiled
 def shares_grad(
     task: int,
-    n_rows: int,
     indptr: Array,
     indices: Array,
     shares: Array,
@@ -47,8 +49,8 @@ def shares_grad(
 
     Parameters
     ----------
-    task, n_rows
-        Number of the block, cells in a block.
+    task
+        Number of the block of `ROWS` cells.
     indptr, indices, shares
         The mask.
     grad
@@ -77,7 +79,7 @@ def shares_grad(
     n_used = len(used_start)
     position = np.empty(n_used, np.int64)
     found = np.empty(n_used, np.bool_)
-    for r in range(task * n_rows, min((task + 1) * n_rows, len(indptr) - 1)):
+    for r in range(task * ROWS, min((task + 1) * ROWS, len(indptr) - 1)):
         begin, end, chunk = indptr[r], indptr[r + 1], chunk_of[r]
         _selector_grad(shares[begin:end], grad[begin:end], entmax, push[begin:end])
         for t in range(n_used):
@@ -181,32 +183,19 @@ def weight_grad(
     grad_weight[low:high] = 0
     grad_gain[low:high] = 0
     grad_bias[low:high] = 0
-    starts = np.empty(high - low + 1, np.int64)
+    sums, totals = np.empty((high - low, n_a), weight.dtype), np.empty(high - low, weight.dtype)
     active = np.empty(high - low, np.int64)
-    sums = np.empty((_GROUP, n_a), weight.dtype)
-    rows, scaled, turned = np.empty_like(sums), np.empty_like(sums), np.empty_like(sums)
-    strength = np.empty(_GROUP, weight.dtype)
+    scaled, turned = np.empty((_GROUP, n_a), weight.dtype), np.empty((_GROUP, n_a), weight.dtype)
+    rows = np.empty((_GROUP, n_a), weight.dtype)
     for chunk in range(len(first_rows) - 1):
         first, last = first_rows[chunk], first_rows[chunk + 1]
         own = chunk if len(variance) > 1 else 0
-        cells, values = by_column(low, high, first, last, indptr, indices, push, starts)
-        n_active = 0
-        for j in range(high - low):
-            if starts[j + 1] > starts[j]:
-                active[n_active] = j
-                n_active += 1
+        n_active = _sum_by_gene(low, high, first, last, indptr, indices, push, features, active, sums, totals)
         for group in range(0, n_active, _GROUP):
             size = min(_GROUP, n_active - group)
             for i in range(size):
-                j = active[group + i]
-                gene = low + j
+                gene, line, total = low + active[group + i], sums[group + i], totals[group + i]
                 rstd = 1.0 / math.sqrt(variance[own, gene] + eps)
-                line = sums[i]
-                line[:] = 0
-                total = weight.dtype.type(0)
-                add_gathered(values, cells, starts[j], starts[j + 1], features, sums, i)
-                for e in range(starts[j], starts[j + 1]):
-                    total += values[e]
                 along = weight.dtype.type(0)
                 for k in range(n_a):
                     along += weight[gene, k] * line[k]
@@ -220,11 +209,11 @@ def weight_grad(
                     grad_weight[gene, k] += scale * line[k]
                 if centred:
                     n = last - first
-                    strength[i] = scale * rstd * along / n
+                    strength = weight.dtype.type(scale * rstd * along / n)
                     pull = weight.dtype.type(scale * total / n)
                     for k in range(n_a):
                         rows[i, k] = weight[gene, k]
-                        scaled[i, k] = strength[i] * weight[gene, k]
+                        scaled[i, k] = strength * weight[gene, k]
                         drift[stripe, chunk, k] += pull * weight[gene, k]
             if centred:
                 set_product(scaled, 0, size, covariance[chunk], 0, n_a, turned, 0, 0)
@@ -233,3 +222,73 @@ def weight_grad(
                     for k in range(n_a):
                         grad_weight[gene, k] -= turned[i, k]
                 add_product(rows[:size].T, 0, n_a, scaled[:size], 0, n_a, curvature[stripe, chunk], 0, 0)
+
+
+@compiled
+def _sum_by_gene(
+    low: int,
+    high: int,
+    first: int,
+    last: int,
+    indptr: Array,
+    indices: Array,
+    push: Array,
+    features: Array,
+    active: Array,
+    sums: Array,
+    totals: Array,
+) -> int:
+    """``sum_r G_rj x_r`` and ``sum_r G_rj`` of the genes low to high that any of some cells selects.
+
+    Their numbers, less low, go to `active`, the sums to `sums` and `totals` in the same order; returns how many.
+    """
+    begins, n_entries = np.empty(last - first, np.int64), 0
+    for r in range(first, last):
+        chosen = indices[indptr[r] : indptr[r + 1]]
+        begins[r - first] = indptr[r] + np.searchsorted(chosen, low)
+        n_entries += np.searchsorted(chosen, high) - np.searchsorted(chosen, low)
+    if n_entries > _CROWD * (last - first) * (high - low):
+        _sum_dense(low, high, first, last, begins, indptr, indices, push, features, sums, totals)
+        for j in range(high - low):
+            active[j] = j
+        return high - low
+    starts = np.empty(high - low + 1, np.int64)
+    cells, values = by_column(low, high, first, last, indptr, indices, push, starts)
+    n_active = 0
+    for j in range(high - low):
+        if starts[j + 1] > starts[j]:
+            sums[n_active] = 0
+            add_gathered(values, cells, starts[j], starts[j + 1], features, sums, n_active)
+            total = push.dtype.type(0)
+            for e in range(starts[j], starts[j + 1]):
+                total += values[e]
+            totals[n_active], active[n_active] = total, j
+            n_active += 1
+    return n_active
+
+
+@compiled
+def _sum_dense(
+    low: int,
+    high: int,
+    first: int,
+    last: int,
+    begins: Array,
+    indptr: Array,
+    indices: Array,
+    push: Array,
+    features: Array,
+    sums: Array,
+    totals: Array,
+) -> None:
+    """The same where so much is selected that it is quicker to go over all: for every gene, in order."""
+    spread = np.zeros((last - first, high - low), push.dtype)
+    totals[:] = 0
+    for r in range(first, last):
+        line, at, end = spread[r - first], begins[r - first], indptr[r + 1]
+        while at < end and indices[at] < high:
+            line[indices[at] - low] = push[at]
+            at += 1
+        for j in range(len(line)):
+            totals[j] += line[j]
+    set_product(spread.T, 0, high - low, features[first:last], 0, features.shape[1], sums, 0, 0)

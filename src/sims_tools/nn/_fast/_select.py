@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import Array, compiled
+from ._jit import ROWS, Array, compiled
 from ._scores import segment
 from ._threshold import threshold
-
-ROWS = 64
-"""Cells of a task."""
 
 
 @compiled

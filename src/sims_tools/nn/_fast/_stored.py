@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._csr import BLOCK
+from ._csr import rows_of_task
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,11 @@ class Stored:
         return len(self.indptr) - 1
 
     @property
+    def block(self) -> int:
+        """Rows in a block that a task works on."""
+        return rows_of_task(self.n_rows)
+
+    @property
     def n_blocks(self) -> int:
-        """Blocks of rows that tasks work on."""
-        return -(-self.n_rows // BLOCK)
+        """Number of blocks."""
+        return -(-self.n_rows // self.block)

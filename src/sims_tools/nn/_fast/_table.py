@@ -36,14 +36,24 @@ class Table:
         """(B, width): sparse rows times the table."""
         out = aligned((stored.n_rows, self.rows.shape[1]), self.rows.dtype)
         run_tasks(
-            rows_product, stored.n_blocks, self.stripe, stored.indptr, stored.indices, stored.values, self.rows, out
+            rows_product,
+            stored.n_blocks,
+            stored.block,
+            self.stripe,
+            stored.indptr,
+            stored.indices,
+            stored.values,
+            self.rows,
+            out,
         )
         return out
 
     def dots(self, stored: Stored, grad: np.ndarray) -> np.ndarray:
         """(n_stored,) gradient of each stored value, from that of the product (B, width)."""
         out = np.empty_like(stored.values)
-        run_tasks(entry_dots, stored.n_blocks, self.stripe, stored.indptr, stored.indices, grad, self.rows, out)
+        run_tasks(
+            entry_dots, stored.n_blocks, stored.block, self.stripe, stored.indptr, stored.indices, grad, self.rows, out
+        )
         return out
 
     def constant(self, shift: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def _place(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, at: 
 
 @intrinsic
 def bits_above(typing_context: Any, line: Any, bound: Any, at: Any) -> Any:
-    """A number whose bit i tells whether ``line[at + i] > bound[at + i]``, for i below `LANES`; `bound` may be scalar."""
+    """A number whose bit i tells whether ``line[at + i] > bound[at + i]``, i < `LANES`; `bound` may be a scalar."""
     signature = types.uint64(line, bound, at)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:

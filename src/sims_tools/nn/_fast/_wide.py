@@ -27,7 +27,8 @@ class FirstProduct:
             return self.table.product(self.stored)
         values = np.empty_like(self.stored.values)
         run_tasks(
-            affine, self.stored.n_blocks, self.stored.indptr, self.stored.indices, self.stored.values,
+            affine, self.stored.n_blocks,
+            self.stored.block, self.stored.indptr, self.stored.indices, self.stored.values,
             self.norm.scale, np.zeros_like(self.norm.shift), values,
         )  # fmt: skip
         scaled = Stored(self.stored.indptr, self.stored.indices, values)
@@ -54,7 +55,7 @@ class MaskedProduct:
         """(B, width) from the mask of the step."""
         values, hits = np.empty_like(shares), np.empty(len(indptr) - 1, np.int64)
         run_tasks(
-            look_up, self.stored.n_blocks,
+            look_up, self.stored.n_blocks, self.stored.block,
             self.stored.indptr, self.stored.indices, self.stored.values, indptr, genes,
             self.table.n_genes, values, hits,
         )  # fmt: skip
@@ -62,7 +63,17 @@ class MaskedProduct:
         if self.norm.identity:
             return self._of_expressed(indptr, genes, shares, values, hits)
         self.inputs = np.empty_like(values)
-        run_tasks(affine, self.stored.n_blocks, indptr, genes, values, self.norm.scale, self.norm.shift, self.inputs)
+        run_tasks(
+            affine,
+            self.stored.n_blocks,
+            self.stored.block,
+            indptr,
+            genes,
+            values,
+            self.norm.scale,
+            self.norm.shift,
+            self.inputs,
+        )
         self.selected = Stored(indptr, genes, shares * self.inputs)
         return self.table.product(self.selected)
 
@@ -73,7 +84,7 @@ class MaskedProduct:
         indices, self.places = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int64)
         self.inputs, products = np.empty((2, starts[-1]), values.dtype)
         run_tasks(
-            keep_hits, self.stored.n_blocks,
+            keep_hits, self.stored.n_blocks, self.stored.block,
             indptr, genes, values, shares, starts, indices, self.places, self.inputs, products,
         )  # fmt: skip
         self.selected = Stored(starts, indices, products)
