@@ -12,7 +12,7 @@ from sims_tools.nn._fast._threshold import threshold
 
 def shares(scores, *, entmax):
     values = (scores - scores.max()) / (2 if entmax else 1)
-    above = np.maximum(values - threshold(values[values > -1], entmax), 0)
+    above = np.maximum(values - threshold(values[values > -1], entmax, -1.0), 0)
     return above**2 if entmax else above
 
 
@@ -43,5 +43,5 @@ def test_the_threshold_of_some_values_bounds_that_of_all(entmax, seed, n, spread
     some = some[some > -1]
     if len(some) and some.max() > -1:
         top = some.max()
-        bound = threshold(some - top, entmax) + top
-        assert bound <= threshold(values[values > -1], entmax) + 1e-12
+        bound = threshold(some - top, entmax, -1.0) + top
+        assert bound <= threshold(values[values > -1], entmax, -1.0) + 1e-12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -19,9 +20,9 @@ def array(tensor: Tensor | None) -> Any:
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Unset values that begin where a line of the cache does, so that vectors do not lie across two."""
-    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(n_bytes + _CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % _CACHE_LINE
+    start = -memory.__array_interface__["data"][0] % _CACHE_LINE
     return memory[start : start + n_bytes].view(dtype).reshape(shape)
 
 

@@ -23,7 +23,7 @@ from ._select import order_by_cell, pack, select
 _BAND = 512
 """Cells whose candidates are held at a time."""
 
-_HELD_BYTES = 1 << 20
+_HELD_BYTES = 1 << 21
 """Scores of a chunk that are held, few or many are selected: they stay in the cache."""
 
 

@@ -76,7 +76,7 @@ def _raise_bounds(
     above = 0
     for r in range(n):
         if starts[r + 1] > starts[r]:
-            tau = threshold(values[starts[r] : starts[r + 1]], entmax)
+            tau = threshold(values[starts[r] : starts[r + 1]], entmax, -1.0)
             bound = scores.dtype.type(best[r] + margin * tau)
             bound -= abs(bound) * scores.dtype.type(_SLACK) + scores.dtype.type(_SLACK)
             low[r] = bound if bound > low[r] else low[r]

@@ -18,6 +18,9 @@ PANEL = UNROLLED * LANES
 _FEW = 128
 """Scores above a level that are so few that going over all scores again costs more than going over these."""
 
+_MANY = 0.2
+"""Share of the scores above a level that is so large that each is looked at."""
+
 _WORTH = 0.04
 """Scores that a round must have excluded, as a part of all, for another round to be worth its time."""
 
@@ -157,17 +160,11 @@ def select_held(
         if not -np.inf < highest < np.inf:
             selected[r], levels[r] = 0, highest
             continue
-        tau = _bound(line, highest, margin, entmax, lanes)
-        level = held.dtype.type(highest + margin * (tau - _SLACK * (1 + abs(highest))))
-        n = 0
-        for start in range(0, len(line), LANES):
-            bits = bits_above(line, level, start)
-            while bits != 0:
-                j = start + lowest_bit(bits)
-                bits &= bits - np.uint64(1)
-                genes[r, n], values[r, n] = j, (line[j] - highest) * half
-                n += 1
-        tau = threshold(values[r, :n], entmax)
+        tau, number = _bound(line, highest, margin, entmax, lanes)
+        tau -= _SLACK * (1 + abs(highest))
+        level = held.dtype.type(highest + margin * tau)
+        n = _gather(line, level, highest, half, number > _MANY * len(line), genes[r], values[r])
+        tau = threshold(values[r, :n], entmax, max(tau, -1.0))
         levels[r] = highest + margin * tau
         at = 0
         for e in range(n):  # written in any case: whether it counts cannot be foreseen
@@ -175,6 +172,25 @@ def select_held(
             genes[r, at], values[r, at] = genes[r, e], above * above if entmax else above
             at += above > 0
         selected[r] = at
+
+
+@compiled
+def _gather(line: Array, level: float, highest: float, half: float, many: bool, genes: Array, values: Array) -> int:
+    """Genes above a level and ``(score - highest) * half``; returns how many."""
+    n = 0
+    if many:
+        for j in range(len(line)):  # written in any case: whether it counts cannot be foreseen
+            genes[n], values[n] = j, (line[j] - highest) * half
+            n += line[j] > level
+        return n
+    for start in range(0, len(line), LANES):
+        bits = bits_above(line, level, start)
+        while bits != 0:
+            j = start + lowest_bit(bits)
+            bits &= bits - np.uint64(1)
+            genes[n], values[n] = j, (line[j] - highest) * half
+            n += 1
+    return n
 
 
 @compiled
@@ -187,18 +203,18 @@ def _largest(line: Array, lanes: Array) -> float:
 
 
 @compiled
-def _bound(line: Array, highest: float, margin: float, entmax: bool, lanes: Array) -> float:
-    """A lower bound of the threshold, close to it where many scores are above: some rounds of Newton's method."""
+def _bound(line: Array, highest: float, margin: float, entmax: bool, lanes: Array) -> tuple[float, float]:
+    """A lower bound of the threshold, close to it where many scores are above, and how many are: by Newton's method."""
     tau, before = -1.0, np.inf
     while True:
         sums_above(line, line.dtype.type(highest + margin * tau), lanes)
         number, total = _sum(lanes[:LANES]), _sum(lanes[LANES : 2 * LANES]) / margin
         squares = _sum(lanes[2 * LANES :]) / margin**2
         if number <= _FEW or before - number < _WORTH * len(line):
-            return tau
+            return tau, number
         step = (math.sqrt(squares) - 1) * math.sqrt(squares) / total if entmax else (total - 1) / number
         if not step > 0:
-            return tau
+            return tau, number
         tau, before = tau + step, number
 
 

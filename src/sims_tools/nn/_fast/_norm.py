@@ -34,17 +34,23 @@ class Norm:
         sizes
             (n_chunks,) rows of each, at least 2.
         """
+        kept, weights, unbiased = self.weights(sizes)
+        mean, variance = (np.einsum("c,cj->j", *each) for each in ((weights, means), (unbiased, variances)))
+        self.take(kept, mean, variance, len(sizes))
+
+    def weights(self, sizes: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """What chunks leave of running statistics, and the weights (n_chunks,) of their means and their variances."""
         momentum, n = self._bn.momentum, len(sizes)
-        self._bn.num_batches_tracked += n
-        if n == 1:  # the same, with less to do
-            self.mean += momentum * (means[0] - self.mean)
-            self.variance += momentum * (float(sizes[0] / (sizes[0] - 1)) * variances[0] - self.variance)
-            return
-        weights = (momentum * (1 - momentum) ** np.arange(n - 1, -1, -1)).astype(self.mean.dtype)
-        unbiased = (weights * sizes / (sizes - 1)).astype(self.mean.dtype)
-        for running, measured, weight in ((self.mean, means, weights), (self.variance, variances, unbiased)):
-            running *= running.dtype.type((1 - momentum) ** n)
-            running += (weight[:, None] * measured).sum(0)
+        weights = momentum * (1 - momentum) ** np.arange(n - 1, -1, -1)
+        unbiased = weights * sizes / (sizes - 1)
+        return (1 - momentum) ** n, weights.astype(self.mean.dtype), unbiased.astype(self.mean.dtype)
+
+    def take(self, kept: float, mean: np.ndarray, variance: np.ndarray, n_chunks: int) -> None:
+        """Move on the running statistics: so much of them is kept, and `mean` and `variance` (width,) are added."""
+        self._bn.num_batches_tracked += n_chunks
+        for running, coming in ((self.mean, mean), (self.variance, variance)):
+            running *= running.dtype.type(kept)
+            running += coming
 
     def add(self, gradients: Gradients, gain: np.ndarray, bias: np.ndarray) -> None:
         """Add to the gradients of weight and bias."""

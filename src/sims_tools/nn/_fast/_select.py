@@ -87,7 +87,7 @@ def select(
         if not -np.inf < highest[r] < np.inf:
             selected[r], levels[r] = 0, highest[r]
             continue
-        tau = threshold(values[begin:end], entmax)
+        tau = threshold(values[begin:end], entmax, -1.0)
         levels[r] = highest[r] + (2 * tau if entmax else tau)
         at = begin
         for e in range(begin, end):  # written in any case: whether it counts cannot be foreseen

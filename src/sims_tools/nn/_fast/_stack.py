@@ -66,8 +66,10 @@ class GatedStack:
             self.bias, self.mean, self.variance, self.chunks.measure, self.eps, self.normed, self.gates, self.states,
         )  # fmt: skip
         if self.chunks.measure:
-            for layer, norm in enumerate(self.norms):
-                norm.update(self.mean[:, layer], self.variance[:, layer], self.chunks.sizes)
+            kept, weights, unbiased = self.norms[0].weights(self.chunks.sizes)
+            means, variances = (np.einsum("c,clk->lk", *each) for each in ((weights, self.mean), (unbiased, self.variance)))
+            for norm, mean, variance in zip(self.norms, means, variances, strict=True):
+                norm.take(kept, mean, variance, len(self.chunks))
         return self.states[-1]
 
     def backward(self, grad: np.ndarray, gradients: Gradients) -> np.ndarray:
