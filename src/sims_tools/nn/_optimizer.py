@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,42 +25,40 @@ class _Threaded(torch.optim.Optimizer):
     def clip(self, largest_norm: float) -> None:
         """Shrink all gradients in the next step, so that their norm together is no larger than that."""
         weights = [each for group in self.param_groups for each in group["params"] if each.grad is not None]
-        kernels = cpu_kernels()
-        large = [each for each in weights if _is_large(each, kernels)]
-        small = [each.grad for each in weights if not _is_large(each, kernels)]
-        squares = sum((kernels.sum_of_squares(_flat(_aligned_grad(each))) for each in large), 0.0)
+        large = [each for each in weights if _is_large(each)]
+        small = [each.grad for each in weights if not _is_large(each)]
+        squares = sum((_large_kernels().sum_of_squares(_flat(_aligned_grad(each))) for each in large), 0.0)
         if small:
             squares += float(torch.stack(torch._foreach_norm(small)).double().square().sum())
         self._factor = min(1.0, largest_norm / (squares**0.5 + 1e-6))
         if small and self._factor < 1:
             torch._foreach_mul_(small, self._factor)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step with the gradients at hand, after `closure` if there is one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        kernels = cpu_kernels()
         every = [(group, each) for group in self.param_groups for each in group["params"] if each.grad is not None]
-        large = [(group, each, _aligned_grad(each)) for group, each in every if _is_large(each, kernels)]
+        large = [(group, each, _aligned_grad(each)) for group, each in every if _is_large(each)]
         for _, weight, _ in large:
             weight.grad = None  # torch's own step leaves these alone
         super().step()
         for group, weight, grad in large:
             weight.grad = grad
-            self._step_large(kernels, group, weight, grad)
+            self._step_large(group, weight, grad)
         self._factor = 1.0
         return loss
 
-    def _step_large(self, kernels: ModuleType, group: dict[str, Any], weight: Tensor, grad: Tensor) -> None:
+    def _step_large(self, group: dict[str, Any], weight: Tensor, grad: Tensor) -> None:
         state = self.state[weight]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32)
             state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(weight, requires_grad=False) for _ in range(2))
         state["step"] += 1
         rate, decay = float(group["lr"]), float(group["weight_decay"])
-        kernels.adam_step(
+        _large_kernels().adam_step(
             *(_flat(each) for each in (weight, grad, state["exp_avg"], state["exp_avg_sq"])),
             factor=self._factor,
             rate=rate,
@@ -100,20 +97,26 @@ def move_towards(averages: list[Tensor], values: list[Tensor], share: float) -> 
     share
         How far to go.
     """
-    kernels = cpu_kernels()
     pairs = list(zip(averages, values, strict=True))
-    large = [pair for pair in pairs if _is_large(pair[0], kernels) and pair[0].stride() == pair[1].stride()]
+    large = [pair for pair in pairs if _is_large(pair[0]) and pair[0].stride() == pair[1].stride()]
     known = {id(average) for average, _ in large}
     small = [pair for pair in pairs if id(pair[0]) not in known]
     if small:
         torch._foreach_lerp_([average for average, _ in small], [value for _, value in small], share)
     for average, value in large:
-        kernels.move_towards(_flat(average), _flat(value), share)
+        _large_kernels().move_towards(_flat(average), _flat(value), share)
 
 
-def _is_large(tensor: Tensor, kernels: ModuleType | None) -> bool:
-    known = kernels is not None and tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
-    return known and tensor.numel() >= _LARGE and (tensor.is_contiguous() or _turned(tensor))
+def _is_large(tensor: Tensor) -> bool:
+    """Whether kernels update it: it is large, and they can read it."""
+    if tensor.numel() < _LARGE or cpu_kernels() is None or tensor.device.type != "cpu":
+        return False
+    return tensor.dtype in (torch.float32, torch.float64) and (tensor.is_contiguous() or _turned(tensor))
+
+
+def _large_kernels() -> Any:
+    """The kernels, where :func:`_is_large` has found that there are some."""
+    return cpu_kernels()
 
 
 def _turned(tensor: Tensor) -> bool:

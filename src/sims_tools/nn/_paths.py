@@ -100,3 +100,4 @@ def steady_threads() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+        path.release_memory()

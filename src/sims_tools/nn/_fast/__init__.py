@@ -3,6 +3,7 @@
 from ._check import check
 from ._encode import encode
 from ._jit import kernel_threads
+from ._memory import release_memory
 from ._update import adam_step, move_towards, sum_of_squares
 
-__all__ = ["adam_step", "check", "encode", "kernel_threads", "move_towards", "sum_of_squares"]
+__all__ = ["adam_step", "check", "encode", "kernel_threads", "move_towards", "release_memory", "sum_of_squares"]

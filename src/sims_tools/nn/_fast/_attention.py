@@ -8,12 +8,13 @@ import numpy as np
 
 from sims_tools.nn._attentive import AttentiveTransformer
 
-from ._arrays import Gradients, array, scratch
+from ._arrays import Gradients, array
 from ._chunks import Chunks, stripes
 from ._csr import rows_of_task, rows_product
 from ._held import PANEL, hold_scores, panels, select_held
 from ._jit import ROWS, run_tasks
 from ._masks import Masks
+from ._memory import like, unset, zeros
 from ._norm import Norm
 from ._product import matmul
 from ._scores import screen_scores
@@ -43,7 +44,7 @@ class Attention:
         self.gain, self.bias, self.eps = self.norm.gain, self.norm.bias, self.norm.eps
         self.entmax, self.stripes = self.part.selector_name == "entmax15", stripes(len(self.weight), 8, smallest=128)
         if self.chunks.measure:
-            self.mean = self.variance = np.empty((len(self.chunks), len(self.weight)), self.weight.dtype)
+            self.mean = self.variance = unset((len(self.chunks), len(self.weight)), self.weight.dtype)
         else:
             self.mean, self.variance = self.norm.mean[None], self.norm.variance[None]
 
@@ -95,7 +96,8 @@ class Attention:
         n_stripes = len(cuts) - 1
         top, per_cell = np.empty((n_rows, n_stripes), dtype), np.empty((n_rows, n_stripes), np.int64)
         counts, crowded = np.empty((n_chunks, n_stripes), np.int64), np.zeros(1, np.bool_)
-        cells, genes, scores = scratch("candidates", n_rows * len(self.weight), np.int32, np.int32, dtype)
+        size = (n_rows * len(self.weight),)
+        cells, genes, scores = (unset(size, kind) for kind in (np.int32, np.int32, dtype))
         run_tasks(
             screen_scores, n_chunks * n_stripes,
             features, first, cuts, self.weight, *normed, 2.0 if self.entmax else 1.0, self.entmax, *earlier, crowded,
@@ -105,7 +107,7 @@ class Attention:
             return None
         ends = per_cell.cumsum().reshape(per_cell.shape)
         starts, highest = np.concatenate([[0], ends[:, -1]]), top.max(1)
-        by_cell, values = scratch("by cell", int(starts[-1]), np.int32, dtype)
+        by_cell, values = (unset((int(starts[-1]),), kind) for kind in (np.int32, dtype))
         run_tasks(
             order_by_cell, n_chunks * n_stripes,
             first, cuts, highest, counts, cells, genes, scores, 0.5 if self.entmax else 1.0, ends - per_cell, by_cell,
@@ -121,9 +123,7 @@ class Attention:
             self._panels = panels(self.weight)
         n_rows, n_chunks, n_panels, dtype = int(first[-1]), len(first) - 1, len(self._panels), self.weight.dtype
         cuts = stripes(n_panels, 2 if n_chunks == 1 else 1, smallest=4)
-        size = n_rows * n_panels * PANEL
-        held, values = (each.reshape(n_rows, -1) for each in scratch("held", size, dtype, dtype))
-        (genes,) = (each.reshape(n_rows, -1) for each in scratch("held genes", size, np.int32))
+        held, values, genes = (unset((n_rows, n_panels * PANEL), kind) for kind in (dtype, dtype, np.int32))
         run_tasks(hold_scores, n_chunks * (len(cuts) - 1), features, first, cuts, self._panels, *normed, held)
         selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, dtype)
         run_tasks(select_held, -(-n_rows // ROWS), held, self.entmax, *earlier, genes, values, selected, levels)
@@ -144,7 +144,7 @@ class Attention:
         """
         span, indptr = masks.span(self.step), masks.indptr(self.step)
         genes, shares, own = masks.genes[span], masks.shares[span], grad[span]
-        push, pull = np.empty_like(own), np.empty_like(own)
+        push, pull = like(own), like(own)
         centred, n_rows = self.chunks.measure, len(self.features)
         run_tasks(
             shares_grad, -(-n_rows // ROWS),
@@ -154,7 +154,7 @@ class Attention:
             masks.starts[: self.step], masks.genes, masks.ratios, grad, push, pull,
         )  # fmt: skip
         curvature, drift = self._weight_grad(indptr, genes, push, gradients)
-        out = np.empty_like(self.features)
+        out = like(self.features)
         block = rows_of_task(n_rows)
         run_tasks(rows_product, -(-n_rows // block), block, len(self.weight), indptr, genes, pull, self.weight, out)
         if centred:
@@ -171,9 +171,9 @@ class Attention:
         bounds = zip(self.chunks.first_rows, self.chunks.first_rows[1:], strict=False)
         cells = [self.features[first:last] for first, last in bounds]
         covariance = np.stack([matmul(each.T, each) for each in cells])
-        curvature = np.zeros((n_stripes, n_chunks, n_a, n_a), self.weight.dtype)
-        drift = np.zeros((n_stripes, n_chunks, n_a), self.weight.dtype)
-        grads = np.empty_like(self.weight), np.empty_like(self.gain), np.empty_like(self.bias)
+        curvature = zeros((n_stripes, n_chunks, n_a, n_a), self.weight.dtype)
+        drift = zeros((n_stripes, n_chunks, n_a), self.weight.dtype)
+        grads = like(self.weight), like(self.gain), like(self.bias)
         run_tasks(
             weight_grad, n_stripes,
             self.stripes, self.chunks.first_rows, indptr, genes, push, self.features, covariance, self.weight,

@@ -8,7 +8,7 @@ import numpy as np
 
 from sims_tools.nn._ghost_norm import chunk_sizes
 
-from ._arrays import aligned
+from ._memory import unset
 from ._product import LANES
 
 EVALUATED = 128
@@ -91,7 +91,7 @@ class Chunks:
         """(n_chunks, width, n_padded) features of some chunks, cells last and padded with zeros."""
         sizes = self.sizes[band]
         padded = -(-int(sizes.max()) // LANES) * LANES
-        out = aligned((len(sizes), features.shape[1], padded), features.dtype)
+        out = unset((len(sizes), features.shape[1], padded), features.dtype)
         out[:] = 0
         for i, (first, n) in enumerate(zip(self.first_rows[band], sizes, strict=True)):
             out[i, :, :n] = features[first : first + n].T

@@ -8,6 +8,7 @@ from sims_tools.nn._output import LOG_FLOOR
 
 from ._jit import Array, compiled, run_tasks
 from ._masks import Masks
+from ._memory import like
 
 _BLOCK = 1 << 15
 """Shares of a task: few enough to stay in the cache, so many that calls do not count."""
@@ -37,7 +38,7 @@ class Entropy:
             Keep what :meth:`add_grad` needs.
         """
         n_tasks = -(-len(shares) // _BLOCK)
-        logs, parts = np.empty_like(shares), np.empty(n_tasks)
+        logs, parts = like(shares), np.empty(n_tasks)
         run_tasks(_logarithms, n_tasks, shares, logs, parts)
         if keep:
             self._logs.append(logs)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ._jit import ROWS, Array, compiled, run_tasks
 from ._masks import Masks
+from ._memory import unset
 
 
 @compiled
@@ -53,7 +54,8 @@ def join_masks(masks: Masks, weights: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     sizes = np.diff(masks.starts, axis=1).sum(0)
     offsets = np.concatenate([[0], sizes.cumsum()])
-    genes, shares = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], masks.shares.dtype)
+    size = (int(offsets[-1]),)
+    genes, shares = unset(size, np.int32), unset(size, masks.shares.dtype)
     counts = np.empty(len(sizes), np.int64)
     run_tasks(
         _join, -(-len(sizes) // ROWS), masks.starts, masks.genes, masks.shares, weights, offsets, genes, shares, counts

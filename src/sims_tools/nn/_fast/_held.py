@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from ._arrays import aligned
 from ._jit import ROWS, Array, compiled, run_tasks
+from ._memory import unset
 from ._product import LANES, set_product
 from ._threshold import threshold
 from ._vectors import UNROLLED, bits_above, largest_of, lowest_bit, sums_above
@@ -31,7 +31,7 @@ _SLACK = 1e-4
 def panels(weight: np.ndarray) -> np.ndarray:
     """(n_panels, n_a, PANEL) weights (p, n_a), genes last and padded with zeros."""
     n_panels = -(-len(weight) // PANEL)
-    out = aligned((n_panels, weight.shape[1], PANEL), weight.dtype)
+    out = unset((n_panels, weight.shape[1], PANEL), weight.dtype)
     run_tasks(_turn, -(-n_panels // _PANELS), weight, out)
     return out
 

@@ -30,6 +30,10 @@ def compiled(function: Callable) -> Callable:
         return numba.njit(function, **_OPTIONS)
 
 
+def _nothing() -> None:
+    """No work."""
+
+
 class _Helper(threading.Thread):
     """A thread that waits for work without spinning, at less cost than a pool of the standard library."""
 
@@ -38,7 +42,7 @@ class _Helper(threading.Thread):
         self._wake, self._done = threading.Lock(), threading.Lock()
         self._wake.acquire()
         self._done.acquire()
-        self._work: Callable[[], None] | None = None
+        self._work: Callable[[], None] = _nothing
         self._error: BaseException | None = None
         self.start()
 
@@ -49,7 +53,7 @@ class _Helper(threading.Thread):
                 self._work()
             except BaseException as error:  # noqa: BLE001 - raised again where the work was asked for
                 self._error = error
-            self._work = None
+            self._work = _nothing
             self._done.release()
 
     def begin(self, work: Callable[[], None]) -> None:

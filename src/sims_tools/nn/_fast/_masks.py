@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ._memory import unset
+
 
 class Masks:
     """Masks of all steps so far, one after the other.
@@ -60,7 +62,7 @@ class Masks:
 
     def _grow(self, size: int) -> None:
         for i, known in enumerate(self._arrays):
-            self._arrays[i] = np.empty(size, known.dtype)
+            self._arrays[i] = unset((size,), known.dtype)
             self._arrays[i][: self._size] = known[: self._size]
 
     def close(self, counts: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from ._entropy import Entropy
 from ._explain import join_masks
 from ._input_norm import InputNorm
 from ._masks import Masks
+from ._memory import zeros
 from ._stack import GatedStack
 from ._stored import Stored
 from ._table import Table
@@ -57,7 +58,7 @@ class Pass:
         network, n_d = self.network, self.network.n_d
         self.first = FirstProduct(self._table(network.splitter), self.norm, self.stored)
         hidden = self._stack(network.splitter).forward(self.first.forward())
-        embedding = np.zeros((self.n_rows, n_d), hidden.dtype)
+        embedding = zeros((self.n_rows, n_d), hidden.dtype)
         self.importance = np.empty((self.n_rows, len(network.attentives)), hidden.dtype)
         for step, (attentive, transformer) in enumerate(zip(network.attentives, network.transformers, strict=True)):
             attention = Attention(attentive, self.chunks)
@@ -95,7 +96,7 @@ class Pass:
     def backward(self, grad_embedding: np.ndarray, grad_entropy: float) -> Gradients:
         """Gradients of all parameters from those of embedding (B, n_d) and entropy."""
         n_d, gradients = self.network.n_d, Gradients()
-        grad = np.zeros_like(self.masks.shares)
+        grad = zeros(self.masks.shares.shape, self.masks.shares.dtype)
         if grad_entropy:
             self._entropy.add_grad(self.masks, grad_entropy, grad)
         grad_attention = np.zeros_like(self.hidden[0][:, n_d:])

@@ -11,8 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ._arrays import aligned
 from ._jit import Array, compiled, run_tasks
+from ._memory import unset
 
 LANES = 16
 """Columns are a multiple of this wherever a product is to be fast."""
@@ -259,6 +259,6 @@ def matmul(a: Array, b: Array) -> Array:
     -------
     (m, n).
     """
-    out = aligned((len(a), b.shape[1]), b.dtype)
+    out = unset((len(a), b.shape[1]), b.dtype)
     run_tasks(_product_rows, -(-len(a) // _ROWS_OF_TASK), a, np.ascontiguousarray(b), out)
     return out

@@ -246,7 +246,7 @@ def _sum_by_gene(
     for r in range(first, last):
         chosen = indices[indptr[r] : indptr[r + 1]]
         begins[r - first] = indptr[r] + np.searchsorted(chosen, low)
-        n_entries += np.searchsorted(chosen, high) - np.searchsorted(chosen, low)
+        n_entries += int(np.searchsorted(chosen, high) - np.searchsorted(chosen, low))
     if n_entries > _CROWD * (last - first) * (high - low):
         _sum_dense(low, high, first, last, begins, indptr, indices, push, features, sums, totals)
         for j in range(high - low):

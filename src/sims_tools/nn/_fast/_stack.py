@@ -9,10 +9,11 @@ from torch import nn
 
 from sims_tools.nn._feature_transformer import FeatureTransformer
 
-from ._arrays import Gradients, aligned, array
+from ._arrays import Gradients, array
 from ._chunks import Chunks
 from ._gated import gated_backward, gated_forward
 from ._jit import run_tasks
+from ._memory import like, unset, zeros
 from ._norm import Norm
 
 
@@ -44,12 +45,12 @@ class GatedStack:
         self.eps = self.norms[0].eps
         n_layers, doubled = self.gain.shape
         shape = (n_layers - 1, doubled, doubled // 2)
-        self.linear = np.empty(shape, self.gain.dtype)
+        self.linear = unset(shape, self.gain.dtype)
         for i, layer in enumerate(self.later):
             self.linear[i] = array(layer.weight)
         if self.chunks.measure:
-            self.mean = np.empty((len(self.chunks), n_layers, doubled), self.gain.dtype)
-            self.variance = np.empty_like(self.mean)
+            self.mean = unset((len(self.chunks), n_layers, doubled), self.gain.dtype)
+            self.variance = like(self.mean)
         else:
             self.mean, self.variance = (
                 np.stack([getattr(norm, name) for norm in self.norms])[None] for name in ("mean", "variance")
@@ -58,8 +59,8 @@ class GatedStack:
     def forward(self, hidden: np.ndarray) -> np.ndarray:
         """(B, 2 width) output of the first linear map to (B, width)."""
         n_kept, (n_rows, doubled) = len(self.gain) if self.keep else 1, hidden.shape
-        self.normed = aligned((n_kept, n_rows, doubled), hidden.dtype)
-        self.gates, self.states = (aligned((n_kept, n_rows, doubled // 2), hidden.dtype) for _ in range(2))
+        self.normed = unset((n_kept, n_rows, doubled), hidden.dtype)
+        self.gates, self.states = (unset((n_kept, n_rows, doubled // 2), hidden.dtype) for _ in range(2))
         run_tasks(
             gated_forward, len(self.chunks),
             1, self.chunks.first_rows, hidden, np.ascontiguousarray(self.linear.transpose(0, 2, 1)), self.gain,
@@ -67,7 +68,9 @@ class GatedStack:
         )  # fmt: skip
         if self.chunks.measure:
             kept, weights, unbiased = self.norms[0].weights(self.chunks.sizes)
-            means, variances = (np.einsum("c,clk->lk", *each) for each in ((weights, self.mean), (unbiased, self.variance)))
+            means, variances = (
+                np.einsum("c,clk->lk", *each) for each in ((weights, self.mean), (unbiased, self.variance))
+            )
             for norm, mean, variance in zip(self.norms, means, variances, strict=True):
                 norm.take(kept, mean, variance, len(self.chunks))
         return self.states[-1]
@@ -75,8 +78,8 @@ class GatedStack:
     def backward(self, grad: np.ndarray, gradients: Gradients) -> np.ndarray:
         """(B, width) gradient of the result, overwritten, to (B, 2 width) of the first linear map's output."""
         n_groups, dtype = self.chunks.n_groups, self.gain.dtype
-        grad_hidden = aligned((len(grad), 2 * grad.shape[1]), dtype)
-        grad_linear = np.zeros((n_groups, *self.linear.shape), dtype)
+        grad_hidden = unset((len(grad), 2 * grad.shape[1]), dtype)
+        grad_linear = zeros((n_groups, *self.linear.shape), dtype)
         grad_gain, grad_bias = np.zeros((2, n_groups, *self.gain.shape), dtype)
         run_tasks(
             gated_backward, n_groups,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from ._arrays import Gradients, aligned, array
+from ._arrays import Gradients, array
 from ._csr import STRIPE_BYTES, columns_product, entry_dots, rows_product, weighted_sum
 from ._jit import run_tasks
+from ._memory import like, unset, zeros
 from ._stored import Stored
 
 _TASKS, _ENTRIES = 16, 1 << 15
@@ -34,7 +35,7 @@ class Table:
 
     def product(self, stored: Stored) -> np.ndarray:
         """(B, width): sparse rows times the table."""
-        out = aligned((stored.n_rows, self.rows.shape[1]), self.rows.dtype)
+        out = unset((stored.n_rows, self.rows.shape[1]), self.rows.dtype)
         run_tasks(
             rows_product,
             stored.n_blocks,
@@ -50,7 +51,7 @@ class Table:
 
     def dots(self, stored: Stored, grad: np.ndarray) -> np.ndarray:
         """(n_stored,) gradient of each stored value, from that of the product (B, width)."""
-        out = np.empty_like(stored.values)
+        out = like(stored.values)
         run_tasks(
             entry_dots, stored.n_blocks, stored.block, self.stripe, stored.indptr, stored.indices, grad, self.rows, out
         )
@@ -76,8 +77,7 @@ class Table:
         self, stored: Stored, grad: np.ndarray, scale: np.ndarray, shift: np.ndarray, *, compare: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         if self._grad is None:
-            self._grad = aligned(self.rows.shape, self.rows.dtype)
-            self._grad[:] = 0
+            self._grad = zeros(self.rows.shape, self.rows.dtype)
         n_tasks = max(1, min(_TASKS, len(stored.values) // _ENTRIES)) if not compare else _TASKS
         dots, total_dots = np.empty_like(self._ones), np.empty_like(self._ones)
         stripe = -(-self.n_genes // n_tasks)

@@ -9,6 +9,7 @@ import numpy as np
 from ._input_norm import InputNorm
 from ._jit import run_tasks
 from ._lookup import affine, keep_hits, look_up
+from ._memory import like, unset
 from ._stored import Stored
 from ._table import Table
 
@@ -25,7 +26,7 @@ class FirstProduct:
         """(B, width)."""
         if self.norm.identity:
             return self.table.product(self.stored)
-        values = np.empty_like(self.stored.values)
+        values = like(self.stored.values)
         run_tasks(
             affine, self.stored.n_blocks,
             self.stored.block, self.stored.indptr, self.stored.indices, self.stored.values,
@@ -53,7 +54,7 @@ class MaskedProduct:
 
     def forward(self, indptr: np.ndarray, genes: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """(B, width) from the mask of the step."""
-        values, hits = np.empty_like(shares), np.empty(len(indptr) - 1, np.int64)
+        values, hits = like(shares), np.empty(len(indptr) - 1, np.int64)
         run_tasks(
             look_up, self.stored.n_blocks, self.stored.block,
             self.stored.indptr, self.stored.indices, self.stored.values, indptr, genes,
@@ -62,7 +63,7 @@ class MaskedProduct:
         self.shares, self.raw = shares, values
         if self.norm.identity:
             return self._of_expressed(indptr, genes, shares, values, hits)
-        self.inputs = np.empty_like(values)
+        self.inputs = like(values)
         run_tasks(
             affine,
             self.stored.n_blocks,
@@ -81,8 +82,9 @@ class MaskedProduct:
         self, indptr: np.ndarray, genes: np.ndarray, shares: np.ndarray, values: np.ndarray, hits: np.ndarray
     ) -> np.ndarray:
         starts = np.concatenate([[0], hits.cumsum()])
-        indices, self.places = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int64)
-        self.inputs, products = np.empty((2, starts[-1]), values.dtype)
+        size = (int(starts[-1]),)
+        indices, self.places = unset(size, np.int32), unset(size, np.int64)
+        self.inputs, products = unset(size, values.dtype), unset(size, values.dtype)
         run_tasks(
             keep_hits, self.stored.n_blocks, self.stored.block,
             indptr, genes, values, shares, starts, indices, self.places, self.inputs, products,
