@@ -13,7 +13,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sims_tools.nn import steady_threads
+from sims_tools.nn import ThreadedAdam, steady_threads
 
 from .counts import Cells, as_rows, planted
 from .networks import Config, disagreement, ours, rival, support_sizes
@@ -62,7 +62,8 @@ class Contest:
         self.ours = ours(config, self.rows)
         self.rivals = {kind: rival(kind, config, self.ours) for kind in rivals}
         self.disagreement = disagreement(self.ours, self.rivals, self.rows, self.dense)
-        self.optimizers = {name: _adam(network) for name, network in {"ours": self.ours, **self.rivals}.items()}
+        self.optimizers = {"ours": ThreadedAdam(self.ours.parameters(), lr=0.0, fused=True)}
+        self.optimizers |= {name: _adam(network) for name, network in self.rivals.items()}
 
     def contestants(self, phase: str) -> Contestants:
         """A function of no arguments for each network."""
@@ -133,7 +134,7 @@ def _with_steady_threads(run: Callable[[], Laps]) -> Callable[[], Laps]:
 
 
 def _adam(network: nn.Module) -> torch.optim.Optimizer:
-    """Adam in its quickest form, for all alike, and at rate 0, so that every round computes the same function."""
+    """Adam in its quickest form, and at rate 0, so that every round computes the same function."""
     return torch.optim.Adam(network.parameters(), lr=0.0, fused=True)
 
 

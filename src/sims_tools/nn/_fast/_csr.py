@@ -65,6 +65,7 @@ def columns_product(
     total: Array,
     table: Array,
     compare: bool,
+    fresh: bool,
     out: Array,
     dots: Array,
     total_dots: Array,
@@ -89,6 +90,8 @@ def columns_product(
         (p, width).
     compare
         Whether there are scale and shift, and the last two are wanted.
+    fresh
+        Nothing has been written to `out` yet.
     out
         (p, width); ``scale_j * line_j + shift_j * total`` is added.
     dots, total_dots
@@ -103,6 +106,8 @@ def columns_product(
     for j in range(low, high):
         at, end = starts[j - low], starts[j - low + 1]
         own = out[j]
+        if fresh:
+            own[:] = 0
         if not compare:
             add_gathered(ordered, rows, at, end, dense, out, j)
             continue

@@ -49,7 +49,9 @@ def _choose_exponential(x: Any) -> Any:
 @compiled
 def logistic(values: Array, first: int, gain: Array, bias: Array, out: Array) -> None:
     """``out[r, k] = 1 / (1 + exp(-(values[r, c] * gain[c] + bias[c])))`` with c = first + k."""
-    one = out.dtype.type(1)
+    one, width = out.dtype.type(1), out.shape[1]
+    slope, offset = gain[first : first + width], bias[first : first + width]
     for r in range(len(out)):
-        for k in range(out.shape[1]):
-            out[r, k] = one / (one + _exponential(-(values[r, first + k] * gain[first + k] + bias[first + k])))
+        line, gate = values[r, first : first + width], out[r]
+        for k in range(width):
+            gate[k] = one / (one + _exponential(-(line[k] * slope[k] + offset[k])))

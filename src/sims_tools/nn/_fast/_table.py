@@ -8,7 +8,7 @@ from torch import nn
 from ._arrays import Gradients, array
 from ._csr import STRIPE_BYTES, columns_product, entry_dots, rows_product, weighted_sum
 from ._jit import run_tasks
-from ._memory import like, unset, zeros
+from ._memory import like, unset
 from ._stored import Stored
 
 _TASKS, _ENTRIES = 16, 1 << 15
@@ -76,15 +76,16 @@ class Table:
     def _add(
         self, stored: Stored, grad: np.ndarray, scale: np.ndarray, shift: np.ndarray, *, compare: bool
     ) -> tuple[np.ndarray, np.ndarray]:
+        fresh = self._grad is None
         if self._grad is None:
-            self._grad = zeros(self.rows.shape, self.rows.dtype)
+            self._grad = like(self.rows)
         n_tasks = max(1, min(_TASKS, len(stored.values) // _ENTRIES)) if not compare else _TASKS
         dots, total_dots = np.empty_like(self._ones), np.empty_like(self._ones)
         stripe = -(-self.n_genes // n_tasks)
         run_tasks(
             columns_product, -(-self.n_genes // stripe),
             stripe, stored.indptr, stored.indices, stored.values, grad, scale, shift, grad.sum(0), self.rows, compare,
-            self._grad, dots, total_dots,
+            fresh, self._grad, dots, total_dots,
         )  # fmt: skip
         return dots, total_dots
 
