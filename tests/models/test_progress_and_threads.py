@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback
 
 import sims_tools as sims
+from sims_tools.models._plan import EpochMeans
 from sims_tools.models._threads import enough_threads
 
 
@@ -57,3 +58,14 @@ def test_what_is_not_an_anndata_is_refused(cells, call):
         call(Mudata(), "cell_type")
     with pytest.raises(TypeError, match="DataFrame"):
         call(cells.obs, "cell_type")
+
+
+def test_means_of_an_epoch_weigh_minibatches_by_their_cells():
+    means = EpochMeans()
+    means.add("loss", torch.tensor(1.0, requires_grad=True), 3)
+    means.add("loss", torch.tensor(5.0), 1)
+    means.add("penalty", torch.tensor(2.0), 4)
+    found = means.take()
+    assert {name: float(value) for name, value in found.items()} == {"loss": 2.0, "penalty": 2.0}
+    assert not found["loss"].requires_grad
+    assert means.take() == {}

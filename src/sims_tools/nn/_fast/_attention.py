@@ -18,8 +18,9 @@ from ._memory import like, unset, zeros
 from ._norm import Norm
 from ._product import matmul
 from ._scores import screen_scores
-from ._scores_grad import shares_grad, weight_grad
 from ._select import order_by_cell, pack, select
+from ._shares_grad import shares_grad
+from ._weight_grad import weight_grad
 
 _BAND = 512
 """Cells whose candidates are held at a time."""

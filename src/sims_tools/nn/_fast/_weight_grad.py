@@ -1,4 +1,4 @@
-"""Gradient of the selected shares with respect to all that made them, at the cost of the support."""
+"""Gradient of weights and norm of an attentive transformer, from that of the normalised scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ._csr import by_column
-from ._jit import ROWS, Array, compiled
+from ._jit import Array, compiled
 from ._product import add_gathered, add_product, set_product
 
 _GROUP = 64
@@ -15,120 +15,6 @@ _GROUP = 64
 
 _CROWD = 0.08
 """Share of the genes selected above which products over all of them are quicker than over those."""
-
-_TINY = 0.01
-"""Where less than this is left of the prior, the score before the prior is computed anew instead of divided out."""
-
-
-@compiled
-def shares_grad(
-    task: int,
-    indptr: Array,
-    indices: Array,
-    shares: Array,
-    grad: Array,
-    entmax: bool,
-    chunk_of: Array,
-    levels: Array,
-    features: Array,
-    weight: Array,
-    bias: Array,
-    mean: Array,
-    scale: Array,
-    centred: bool,
-    prior: float,
-    gamma: float,
-    used_start: Array,
-    used_gene: Array,
-    used_ratio: Array,
-    used_grad: Array,
-    push: Array,
-    pull: Array,
-) -> None:
-    """From shares back to normalised scores, in a block of cells.
-
-    Parameters
-    ----------
-    task
-        Number of the block of `ROWS` cells.
-    indptr, indices, shares
-        The mask.
-    grad
-        (n_stored,) gradient of the shares.
-    entmax
-        entmax15 in place of sparsemax.
-    chunk_of
-        (B,) row of `mean` and `scale` that belongs to a cell.
-    levels
-        (B,) what :func:`select` wrote.
-    features
-        (B, n_a), with the chunk's mean taken off where `centred`.
-    weight, bias, mean, prior, used_start, used_gene, used_ratio
-        As in :func:`screen_scores`; `mean` is not read where `centred`.
-    scale
-        (n_chunks, p), or (1, p) for all chunks alike: gain / sigma.
-    gamma
-        Relaxation of the prior.
-    used_grad
-        Gradient of the shares of earlier masks; added to.
-    push
-        (n_stored,), written: gradient of the normalised scores.
-    pull
-        (n_stored,), written: the same times gain / sigma.
-    """
-    n_used = len(used_start)
-    position = np.empty(n_used, np.int64)
-    found = np.empty(n_used, np.bool_)
-    for r in range(task * ROWS, min((task + 1) * ROWS, len(indptr) - 1)):
-        begin, end, chunk = indptr[r], indptr[r + 1], chunk_of[r]
-        _selector_grad(shares[begin:end], grad[begin:end], entmax, push[begin:end])
-        for t in range(n_used):
-            position[t] = used_start[t, r]
-        for e in range(begin, end):
-            gene, left, seen = indices[e], prior, False
-            for t in range(n_used):
-                at, stop = position[t], used_start[t, r + 1]
-                while at < stop and used_gene[at] < gene:
-                    at += 1
-                position[t] = at
-                found[t] = at < stop and used_gene[at] == gene
-                if found[t]:
-                    left *= used_ratio[at]
-                    seen = True
-            if seen:
-                if left > _TINY * prior:
-                    above = shares[e] if not entmax else 2 * math.sqrt(shares[e])
-                    normed = (levels[r] + above) / left
-                else:
-                    score = weight.dtype.type(0)
-                    for k in range(weight.shape[1]):
-                        score += features[r, k] * weight[gene, k]
-                    if not centred:
-                        score -= mean[chunk, gene]
-                    normed = score * scale[chunk, gene] + bias[gene]
-                for t in range(n_used):
-                    if found[t]:
-                        others = prior / gamma
-                        for u in range(n_used):
-                            if u != t and found[u]:
-                                others *= used_ratio[position[u]]
-                        used_grad[position[t]] -= push[e] * normed * others
-            push[e] *= left
-            pull[e] = push[e] * scale[chunk, gene]
-
-
-@compiled
-def _selector_grad(shares: Array, grad: Array, entmax: bool, out: Array) -> None:
-    """Gradient of the scores of one cell on its support (Martins and Astudillo 2016; Peters et al. 2019)."""
-    total, weights = 0.0, 0.0
-    for e in range(len(shares)):
-        root = math.sqrt(shares[e]) if entmax else 1.0
-        total += root * grad[e]
-        weights += root
-    mean = total / weights
-    for e in range(len(shares)):
-        root = math.sqrt(shares[e]) if entmax else 1.0
-        out[e] = root * (grad[e] - mean)
 
 
 @compiled
