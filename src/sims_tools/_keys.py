@@ -37,6 +37,21 @@ class Keys:
         return f"{self.base}_confidence"
 
     @property
+    def second(self) -> str:
+        """`.obs`: label with the second highest probability, categorical."""
+        return f"{self.base}_second"
+
+    @property
+    def margin(self) -> str:
+        """`.obs`: highest less second highest probability, float32."""
+        return f"{self.base}_margin"
+
+    @property
+    def set_size(self) -> str:
+        """`.obs`: classes in the prediction set, int."""
+        return f"{self.base}_set_size"
+
+    @property
     def majority(self) -> str:
         """`.obs`: winning label of the cell's cluster, categorical."""
         return f"{self.base}_majority"
@@ -55,6 +70,11 @@ class Keys:
     def prob(self) -> str:
         """`.obsm`: class probabilities, float32 array (n_obs, n_classes)."""
         return f"{self.base}_prob"
+
+    @property
+    def sets(self) -> str:
+        """`.obsm`: prediction sets, bool CSR matrix (n_obs, n_classes)."""
+        return f"{self.base}_sets"
 
     @property
     def masks(self) -> str:

@@ -33,7 +33,8 @@ def by_hand(model: Any, counts: np.ndarray, totals: np.ndarray | None = None) ->
     x = np.minimum(np.log1p(counts / totals * 1e4) * model.module.transform.gene_scale.numpy(), 10)
     with torch.no_grad():
         output = model.module.network.eval()(torch.from_numpy(x.astype(np.float32)), explain=True)
-    return softmax(output.logits.double().numpy(), axis=1), output.masks.numpy()
+    logits = output.logits.double().numpy() / model.confidence_.temperature.value
+    return softmax(logits, axis=1), output.masks.numpy()
 
 
 def same(first: ad.AnnData, second: ad.AnnData, *, atol: float = 1e-5) -> None:

@@ -39,9 +39,11 @@ def test_annotation_adds_its_entries_in_every_storage(cells, dress, store, snaps
     adata = store(dress(cells))
     parent, file = _parent(adata), _digest(adata)
     before, above = snapshot(adata), None if parent is None else snapshot(parent)
-    sims.tl.annotate(adata, model, embedding=True, top_k=2, groupby="leiden", min_confidence=0.5, **QUIET)
+    sims.tl.annotate(
+        adata, model, embedding=True, top_k=2, groupby="leiden", min_confidence=0.5, prediction_sets=0.2, **QUIET
+    )
     assert changes(before, snapshot(adata)) == _written(
-        "sims", masks=True, embedding=True, top_k=2, groupby="leiden", min_confidence=0.5
+        "sims", masks=True, embedding=True, top_k=2, groupby="leiden", min_confidence=0.5, prediction_sets=0.2
     )
     assert not adata.is_view
     assert _digest(adata) == file
@@ -50,7 +52,10 @@ def test_annotation_adds_its_entries_in_every_storage(cells, dress, store, snaps
 
 def _written(key: str, **options: Any) -> set[str]:
     """The documented keys."""
-    keys = {f"obs/{key}", f"obs/{key}_confidence", f"obsm/{key}_prob", f"uns/{key}"}
+    columns = ("", "_confidence", "_second", "_margin")
+    keys = {*(f"obs/{key}{column}" for column in columns), f"obsm/{key}_prob", f"uns/{key}"}
+    if options.get("prediction_sets"):
+        keys |= {f"obs/{key}_set_size", f"obsm/{key}_sets"}
     if options["masks"]:
         keys.add(f"obsm/{key}_masks")
     if options["embedding"]:
@@ -123,7 +128,7 @@ def test_annotating_again_with_less_removes_what_is_stale_and_nothing_else(cells
     before = snapshot(adata)
     sims.tl.annotate(adata, model, embedding=True, top_k=3, groupby="leiden", min_confidence=0.9, **QUIET)
     sims.tl.annotate(adata, model, masks=False, **QUIET)
-    assert changes(before, snapshot(adata)) == {"obs/sims", "obs/sims_confidence", "obsm/sims_prob", "uns/sims"}
+    assert changes(before, snapshot(adata)) == _written("sims", masks=False, embedding=False, top_k=None, groupby=None)
 
 
 def test_annotating_again_alike_changes_nothing(cells, snapshot, changes, model):

@@ -20,6 +20,7 @@ from sims_tools._log import quiet_libraries
 from sims_tools._validate import as_plain, check_choice, check_fraction, check_names, check_obs_key
 from sims_tools.data._dataset import TOTALS
 from sims_tools.data._labels import check_clean_labels
+from sims_tools.models._confidence import Confidence
 from sims_tools.models._inputs import CountTransform
 from sims_tools.models._module import ClassifierModule
 from sims_tools.models._persist import read_folder, write_folder
@@ -27,7 +28,7 @@ from sims_tools.models._prediction import PredictionMixin
 from sims_tools.models._preset import Preset
 from sims_tools.models._random import resolve_seed, seeded
 from sims_tools.models._registry import make_registry
-from sims_tools.models._storage import describe, history_from, registry_from
+from sims_tools.models._storage import attributes_from, describe, history_from, registry_from
 from sims_tools.models._training import TrainingMixin
 
 
@@ -92,6 +93,7 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         self.classes_ = [str(name) for name in labels.categorical_mapping[:-1]]
         self.genes_ = [str(name) for name in self.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"]]
         self.gene_weights_: list[float] | None = None
+        self.confidence_ = Confidence()
         self.best_epoch_: int | None = None
         self.was_interrupted_ = False
         self.module = self._build_module()
@@ -259,7 +261,7 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
             raise ValueError(f"`{dir_path}` holds a {header['model']!r} model, not {cls.name!r}; use `models.load`.")
         model = cls(registry=registry_from(header), **cls._constructor_args(header["params"]))
         model.module.load_state_dict(tensors)
-        model.__dict__.update(header["attributes"])
+        model.__dict__.update(attributes_from(header))
         model.history_ = history_from(header)
         model.is_trained_ = True
         model._adata = adata

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sims_tools.models._confidence import Confidence
 from sims_tools.models._preset import Preset
 from sims_tools.models._runner import history_arrays
 
@@ -28,6 +29,7 @@ class Knowledge:
     classes_: list[str]
     genes_: list[str]
     gene_weights_: list[float] | None
+    confidence_: Confidence
     best_epoch_: int | None
     was_interrupted_: bool
 

@@ -10,7 +10,6 @@ import pandas as pd
 from anndata import AnnData
 
 from sims_tools._docs import docs
-from sims_tools.confidence import softmax
 from sims_tools.data._align import GeneMatch, check_coverage, match_genes
 from sims_tools.data._kind import resolve_kind
 from sims_tools.data._matrix import check_matrix
@@ -121,10 +120,11 @@ class PredictionMixin(Knowledge):
 
         Returns
         -------
-        Labels (n_obs,), or a table of probabilities (n_obs, n_classes).
+        Labels (n_obs,), or a table of probabilities (n_obs, n_classes), calibrated on the validation cells.
         """
         how = self._given_or_own(adata, layer)
-        prob = softmax(np.concatenate([each.logits for each in self.infer(**how, batch_size=batch_size)]))
+        logits = np.concatenate([each.logits for each in self.infer(**how, batch_size=batch_size)])
+        prob = self.confidence_.temperature.apply(logits)
         if soft:
             return pd.DataFrame(prob, index=how["adata"].obs_names, columns=self.classes)
         return self.classes[prob.argmax(1)]

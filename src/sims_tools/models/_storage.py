@@ -10,6 +10,7 @@ import pandas as pd
 
 from sims_tools._keys import UNKNOWN
 from sims_tools.data._kind import TARGET_SUM
+from sims_tools.models._confidence import Confidence
 from sims_tools.models._inputs import MAX_SCALED
 from sims_tools.models._registry import make_registry
 
@@ -54,6 +55,7 @@ def describe(model: Any) -> dict[str, Any]:
             "best_epoch_": model.best_epoch_,
             "was_interrupted_": model.was_interrupted_,
             "training_": model.training_,
+            "confidence_": model.confidence_.to_dict(),
         },
         "history": {name: _finite(values) for name, values in model.history_by_epoch.items()},
     }
@@ -63,6 +65,13 @@ def registry_from(header: dict[str, Any]) -> dict[str, Any]:
     """scvi-tools' registry for a model that is being loaded."""
     setup = {name: value for name, value in header["setup"].items() if value is not None}
     return make_registry(header["model"], header["genes"], header["classes"], UNKNOWN, setup)
+
+
+def attributes_from(header: dict[str, Any]) -> dict[str, Any]:
+    """What a model remembers of its training; models of before confidence was fitted have none."""
+    stored = dict(header["attributes"])
+    confidence = stored.pop("confidence_", None)
+    return stored if confidence is None else stored | {"confidence_": Confidence.from_dict(confidence)}
 
 
 def history_from(header: dict[str, Any]) -> dict[str, pd.DataFrame]:

@@ -13,10 +13,12 @@ from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
 from sims_tools._log import logger
 from sims_tools._validate import check_fraction, check_obs_key, check_positive
-from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up, softmax
+from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up
 from sims_tools.models import ClassifierModel, load
 from sims_tools.models._storage import package_versions
 from sims_tools.tl._gather import gather
+from sims_tools.tl._prediction_sets import check_sets
+from sims_tools.tl._prediction_sets import prediction_sets as make_sets
 from sims_tools.tl._write import Results, check_target, storable, write_annotation
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def annotate(
     classes: Sequence[str] | None = None,
     groupby: str | None = None,
     min_confidence: float | None = None,
+    prediction_sets: float | None = None,
+    class_conditional: bool = False,
     batch_size: int = 512,
     progress_bar: bool = True,
     key_added: str = DEFAULT_KEY,
@@ -71,6 +75,13 @@ def annotate(
         Column of `.obs` (a clustering) within which to add a majority vote.
     min_confidence
         Cells whose largest probability is smaller are labelled "Unknown".
+    prediction_sets
+        Write for each cell the set of classes it may be, such that this share of cells at most, 0.1 say, has a set
+        without its true class (split conformal prediction). That holds for cells drawn as the validation cells were,
+        and on average: of another donor or technology more sets may miss, and no set knows of a new class.
+    class_conditional
+        Let the sets keep their promise for the cells of each class, not only for all together. A class with few
+        validation cells is in many sets, then.
     batch_size
         Cells at a time.
     %(progress_bar)s
@@ -87,14 +98,23 @@ def annotate(
         Label. Categories are the model's classes in its order, and "Unknown" where cells may go without a call:
         `min_confidence` is given, or there are cells without any counts.
     `adata.obs[f"{key_added}_confidence"]` : :class:`pandas.Series` (dtype `float32`)
-        Largest probability. A cell without counts has equal probabilities.
+        Largest probability, calibrated on the validation cells of training. A cell without counts has equal
+        probabilities.
+    `adata.obs[f"{key_added}_second"]`, `adata.obs[f"{key_added}_margin"]` : :class:`pandas.Series`
+        The label that comes second, and by how much less its probability is (`float32`). A small margin is what
+        doublets, ambient RNA and cells between two types have in common.
+    `adata.obs[f"{key_added}_set_size"]` : :class:`pandas.Series` (dtype `int32`)
+        Number of classes in the prediction set (`prediction_sets`).
+    `adata.obsm[f"{key_added}_sets"]` : :class:`scipy.sparse.csr_matrix` (dtype `bool`)
+        Prediction sets (n_obs, n_classes); all classes for a cell without counts (`prediction_sets`).
     `adata.obs[f"{key_added}_top2"]`, `adata.obs[f"{key_added}_top2_prob"]`, ... : :class:`pandas.Series`
         Label and probability of each runner-up (`top_k`).
     `adata.obs[f"{key_added}_majority"]`, `adata.obs[f"{key_added}_majority_share"]` : :class:`pandas.Series`
         Most frequent label among the cell's group, and its share there (`groupby`). A cell without a group keeps its
         own label.
     `adata.obsm[f"{key_added}_prob"]` : :class:`numpy.ndarray` (dtype `float32`)
-        Probabilities (n_obs, n_classes), the full softmax; rows sum to 1.
+        Probabilities (n_obs, n_classes), the full softmax at the temperature that suits the validation cells; rows
+        sum to 1.
     `adata.obsm[f"{key_added}_masks"]` : :class:`scipy.sparse.csr_matrix` (dtype `float32`)
         Share of each feature in the cell's label (n_obs, n_features); rows sum to 1, or are zero for a cell without
         counts.
@@ -113,13 +133,15 @@ def annotate(
     KeyError
         A column or layer does not exist.
     ValueError
-        No cells or genes, repeated gene names, nearly no shared genes, NaN, infinite, negative or scaled values, an
+        The model has no validation cells for prediction sets, or they are asked for together with `classes`;
+        no cells or genes, repeated gene names, nearly no shared genes, NaN, infinite, negative or scaled values, an
         unknown class, a damaged model folder, a backed view.
 
     Warns
     -----
     UserWarning
-        Genes with more than 20 %% of the model's mask weight are missing.
+        Genes with more than 20 %% of the model's mask weight are missing, or classes have too few validation cells for
+        the prediction sets asked for.
 
     Examples
     --------
@@ -133,6 +155,7 @@ def annotate(
     keys = Keys(key_added)
     model = load(model) if isinstance(model, str | Path) else model
     _check_request(adata, model, groupby, min_confidence, top_k, batch_size)
+    check_sets(model, prediction_sets, classes, class_conditional=class_conditional)
     allowed = None if classes is None else restrict(model.classes, classes)
     match = model.match(adata)
     if copy:
@@ -155,6 +178,8 @@ def annotate(
         "classes": None if classes is None else [str(name) for name in model.classes[allowed]],
         "groupby": groupby,
         "min_confidence": min_confidence,
+        "prediction_sets": prediction_sets,
+        "class_conditional": class_conditional,
     }
     results = _results(adata, keys, model, match, found, allowed, params)
     write_annotation(adata, keys, results)
@@ -186,12 +211,13 @@ def _results(
     allowed: np.ndarray | None,
     params: dict[str, Any],
 ) -> Results:
-    prob = _probabilities(found, allowed)
+    prob = _probabilities(model, found, allowed)
     calls = call_labels(prob, uncalled=found.empty, min_confidence=params["min_confidence"])
     rejects = params["min_confidence"] is not None or bool(found.empty.any())
     results = Results()
     results.obs[keys.label] = _labels(calls.codes, model.classes, rejects)
     results.obs[keys.confidence] = calls.confidence
+    results.obs[keys.second], results.obs[keys.margin] = _second(prob, calls.confidence, found.empty, model, allowed)
     if params["top_k"] is not None:
         codes, values = runners_up(prob, params["top_k"], allowed)
         for column in range(codes.shape[1]):
@@ -203,6 +229,10 @@ def _results(
         results.obs[keys.majority] = _labels(votes, model.classes, rejects)
         results.obs[keys.majority_share] = shares
     results.obsm[keys.prob] = prob
+    if params["prediction_sets"] is not None:
+        options = {"alpha": params["prediction_sets"], "class_conditional": params["class_conditional"]}
+        sets = make_sets(model, prob, found.empty, **options)
+        results.obs[keys.set_size], results.obsm[keys.sets] = np.diff(sets.indptr), sets
     if found.masks is not None:
         results.obsm[keys.masks] = found.masks
     if len(found.embedding):
@@ -228,7 +258,18 @@ def _labels(codes: np.ndarray, classes: np.ndarray, rejects: bool) -> pd.Categor
     return pd.Categorical.from_codes(codes, names)
 
 
-def _probabilities(found: Inferred, allowed: np.ndarray | None) -> np.ndarray:
-    """Softmax; a cell without counts says nothing, so its probabilities are equal."""
+def _probabilities(model: ClassifierModel, found: Inferred, allowed: np.ndarray | None) -> np.ndarray:
+    """Calibrated softmax; a cell without counts says nothing, so its probabilities are equal."""
     logits = np.where(found.empty[:, None], np.float32(0), found.logits)
-    return softmax(logits, allowed)
+    return model.confidence_.temperature.apply(logits, allowed)
+
+
+def _second(
+    prob: np.ndarray, highest: np.ndarray, empty: np.ndarray, model: ClassifierModel, allowed: np.ndarray | None
+) -> tuple[pd.Categorical, np.ndarray]:
+    """The label that comes second, if any, and by how much less its probability is."""
+    codes, values = (
+        runners_up(prob, 2, allowed) if prob.shape[1] > 1 else (np.full((len(prob), 1), -1), np.zeros((len(prob), 1)))
+    )
+    codes = np.where(empty, -1, codes[:, 0])
+    return pd.Categorical.from_codes(codes, model.classes), (highest - values[:, 0]).astype(np.float32)

@@ -1,0 +1,86 @@
+"""Prediction sets of annotated cells, by the scores that the model keeps of its validation cells."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy import sparse
+
+from sims_tools._validate import check_positive, listing
+from sims_tools.models import ClassifierModel
+
+
+def check_sets(model: ClassifierModel, alpha: float | None, classes: object, *, class_conditional: bool) -> None:
+    """Raise where the sets that are asked for cannot be given.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    alpha
+        Share of cells whose set may miss the true class; None asks for no sets.
+    classes
+        What the call is restricted to, if anything.
+    class_conditional
+        Whether the promise is to hold for each class.
+    """
+    if alpha is None:
+        if class_conditional:
+            raise ValueError("`class_conditional=True` says how prediction sets are made; pass `prediction_sets=0.1`.")
+        return
+    check_positive("prediction_sets", alpha)
+    if alpha >= 1:
+        raise ValueError(
+            f"`prediction_sets={alpha!r}` must be between 0 and 1, such as 0.1 for sets that hold in 90 %."
+        )
+    if classes is not None:
+        raise ValueError(
+            "Prediction sets keep their promise over all classes of the model; leave out `classes`, or the sets."
+        )
+    if model.confidence_.conformal is None:
+        raise ValueError(
+            "The model was trained without validation cells, so there is nothing prediction sets could rest on; "
+            "train it with `validation_size` above 0."
+        )
+
+
+def prediction_sets(
+    model: ClassifierModel, prob: np.ndarray, empty: np.ndarray, alpha: float, *, class_conditional: bool
+) -> sparse.csr_matrix:
+    """(n_obs, n_classes) bool: which classes each cell may be; all of them for a cell without counts.
+
+    Parameters
+    ----------
+    model
+        Has conformal scores.
+    prob
+        (n_obs, n_classes) calibrated probabilities.
+    empty
+        (n_obs,) bool, cells without counts.
+    alpha
+        Share of cells whose set may miss the true class.
+    class_conditional
+        Keep the promise for each class.
+
+    Warns
+    -----
+    UserWarning
+        Classes have too few validation cells to promise anything; they are in every set.
+    """
+    conformal = model.confidence_.conformal
+    if conformal is None:
+        raise ValueError("The model has no conformal scores.")
+    limits = conformal.thresholds(alpha, class_conditional=class_conditional)
+    if limits.too_few:
+        names = [f"{model.classes[code]} ({n})" for code, n in limits.too_few.items()]
+        whose = "every class is in every set" if not class_conditional else "they are in every set"
+        warnings.warn(
+            f"Fewer than {limits.needed} validation cells, which `prediction_sets={alpha:g}` takes: {listing(names)}; "
+            f"{whose}. Train with more cells or a larger `validation_size`, or ask for less.",
+            UserWarning,
+            stacklevel=3,
+        )
+    held = conformal.sets(prob, alpha, class_conditional=class_conditional) if len(prob) else prob > 1
+    held[empty] = True
+    return sparse.csr_matrix(held)
