@@ -56,8 +56,8 @@ def rows_product(
 def columns_product(
     task: int,
     stripe: int,
-    indptr: Array,
-    indices: Array,
+    starts: Array,
+    rows: Array,
     values: Array,
     dense: Array,
     scale: Array,
@@ -78,8 +78,8 @@ def columns_product(
         Number of the stripe of columns.
     stripe
         Columns of a stripe.
-    indptr, indices, values
-        CSR (B, p).
+    starts, rows, values
+        Entries column by column, see :class:`Columns`.
     dense
         (B, width).
     scale, shift
@@ -99,20 +99,18 @@ def columns_product(
     """
     low, high = task * stripe, min((task + 1) * stripe, len(out))
     width = dense.shape[1]
-    starts = np.empty(high - low + 1, np.int64)
-    rows, ordered = by_column(low, high, 0, len(indptr) - 1, indptr, indices, values, starts)
     gathered = np.zeros((1, width), out.dtype)
     line = gathered[0]
     for j in range(low, high):
-        at, end = starts[j - low], starts[j - low + 1]
+        at, end = starts[j], starts[j + 1]
         own = out[j]
         if fresh:
             own[:] = 0
         if not compare:
-            add_gathered(ordered, rows, at, end, dense, out, j)
+            add_gathered(values, rows, at, end, dense, out, j)
             continue
         line[:] = 0
-        add_gathered(ordered, rows, at, end, dense, gathered, 0)
+        add_gathered(values, rows, at, end, dense, gathered, 0)
         factor, constant, row = scale[j], shift[j], table[j]
         along, along_total = out.dtype.type(0), out.dtype.type(0)
         for k in range(width):
@@ -173,7 +171,7 @@ def entry_dots(
 
 @compiled
 def column_moments(
-    task: int, stripe: int, indptr: Array, indices: Array, values: Array, mean: Array, variance: Array
+    task: int, stripe: int, n_rows: int, starts: Array, values: Array, mean: Array, variance: Array
 ) -> None:
     """Mean and population variance of each column of one stripe, zeros counted.
 
@@ -183,25 +181,23 @@ def column_moments(
         Number of the stripe.
     stripe
         Columns of a stripe.
-    indptr, indices, values
-        CSR (B, p).
+    n_rows
+        Number of rows.
+    starts, values
+        Entries column by column.
     mean, variance
         (p,), written.
     """
-    low, high = task * stripe, min((task + 1) * stripe, len(mean))
-    n = len(indptr) - 1
-    starts = np.empty(high - low + 1, np.int64)
-    _, ordered = by_column(low, high, 0, n, indptr, indices, values, starts)
-    for j in range(low, high):
-        stored = ordered[starts[j - low] : starts[j - low + 1]]
+    for j in range(task * stripe, min((task + 1) * stripe, len(mean))):
+        stored = values[starts[j] : starts[j + 1]]
         total = 0.0
         for value in stored:
             total += value
-        centre = total / n
-        squares = centre * centre * (n - len(stored))
+        centre = total / n_rows
+        squares = centre * centre * (n_rows - len(stored))
         for value in stored:
             squares += (value - centre) ** 2
-        mean[j], variance[j] = centre, squares / n
+        mean[j], variance[j] = centre, squares / n_rows
 
 
 @compiled

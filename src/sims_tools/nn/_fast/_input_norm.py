@@ -37,7 +37,14 @@ class InputNorm:
             self.mean, variance = np.empty((2, len(variance)), variance.dtype)
             n_tasks = -(-len(variance) // _STRIPE)
             run_tasks(
-                column_moments, n_tasks, _STRIPE, stored.indptr, stored.indices, stored.values, self.mean, variance
+                column_moments,
+                n_tasks,
+                _STRIPE,
+                stored.n_rows,
+                stored.columns.starts,
+                stored.columns.values,
+                self.mean,
+                variance,
             )
             self.norm.update(self.mean[None], variance[None], np.array([stored.n_rows]))
         self.rstd = 1 / np.sqrt(variance + variance.dtype.type(self.norm.eps))

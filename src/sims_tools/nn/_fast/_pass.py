@@ -40,7 +40,7 @@ class Pass:
 
     def __init__(self, network: Any, rows: SparseRows, *, keep: bool) -> None:
         self.network, self.keep = network, keep
-        self.stored = Stored(array(rows.indptr), array(rows.indices), array(rows.values))
+        self.stored = Stored(array(rows.indptr), array(rows.indices), array(rows.values), rows.n_columns)
         self.n_rows = rows.n_rows
         vbs = network.splitter.norms[0].virtual_batch_size
         self.chunks = Chunks.cut(self.n_rows, vbs, training=network.training)

@@ -11,8 +11,8 @@ from ._jit import run_tasks
 from ._memory import like, unset
 from ._stored import Stored
 
-_TASKS, _ENTRIES = 16, 1 << 15
-"""Tasks, at most, that go through the stored entries by column, and entries that make one worth its search for them."""
+_TASKS = 16
+"""Tasks that go through the stored entries by column."""
 
 
 class Table:
@@ -79,12 +79,11 @@ class Table:
         fresh = self._grad is None
         if self._grad is None:
             self._grad = like(self.rows)
-        n_tasks = max(1, min(_TASKS, len(stored.values) // _ENTRIES)) if not compare else _TASKS
         dots, total_dots = np.empty_like(self._ones), np.empty_like(self._ones)
-        stripe = -(-self.n_genes // n_tasks)
+        stripe, entries = -(-self.n_genes // _TASKS), stored.columns
         run_tasks(
             columns_product, -(-self.n_genes // stripe),
-            stripe, stored.indptr, stored.indices, stored.values, grad, scale, shift, grad.sum(0), self.rows, compare,
+            stripe, entries.starts, entries.rows, entries.values, grad, scale, shift, grad.sum(0), self.rows, compare,
             fresh, self._grad, dots, total_dots,
         )  # fmt: skip
         return dots, total_dots

@@ -32,7 +32,7 @@ class FirstProduct:
             self.stored.block, self.stored.indptr, self.stored.indices, self.stored.values,
             self.norm.scale, np.zeros_like(self.norm.shift), values,
         )  # fmt: skip
-        scaled = Stored(self.stored.indptr, self.stored.indices, values)
+        scaled = Stored(self.stored.indptr, self.stored.indices, values, self.stored.n_columns)
         return self.table.product(scaled) + self.table.constant(self.norm.shift)
 
     def backward(self, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -75,7 +75,7 @@ class MaskedProduct:
             self.norm.shift,
             self.inputs,
         )
-        self.selected = Stored(indptr, genes, shares * self.inputs)
+        self.selected = Stored(indptr, genes, shares * self.inputs, self.stored.n_columns)
         return self.table.product(self.selected)
 
     def _of_expressed(
@@ -89,7 +89,7 @@ class MaskedProduct:
             keep_hits, self.stored.n_blocks, self.stored.block,
             indptr, genes, values, shares, starts, indices, self.places, self.inputs, products,
         )  # fmt: skip
-        self.selected = Stored(starts, indices, products)
+        self.selected = Stored(starts, indices, products, self.stored.n_columns)
         return self.table.product(self.selected)
 
     def backward(self, grad: np.ndarray, grad_shares: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
