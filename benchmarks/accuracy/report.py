@@ -1,0 +1,57 @@
+"""Tables of what was measured: `python -m benchmarks.accuracy.report FILE...`.
+
+Without `--page` the tables are printed. With it they take their places in a page, between comments such as
+`<!-- random: start -->` and `<!-- random: end -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.speed.markdown import fill
+
+from . import lines, tables
+from .goals import goals
+from .methods import DEFAULT_NAME
+from .summary import Results, read
+
+TABLES: dict[str, Callable[[Results], str]] = {
+    "machine": tables.machine,
+    "goals": goals,
+    "random": tables.random,
+    "few": tables.few,
+    "transfer": tables.transfer,
+    "perturbed": tables.perturbed,
+    "calibration": tables.calibration,
+    "cost": tables.cost,
+    "missing": tables.missing,
+}
+
+
+def made(results: Results) -> dict[str, str]:
+    """Markdown of each table, or a sentence that there is nothing."""
+    empty = {"missing": "Nothing failed."}
+    return {name: make(results) or empty.get(name, "Not measured here.") for name, make in TABLES.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--page", type=Path, help="for example docs/accuracy.md")
+    parser.add_argument("--ours", default=DEFAULT_NAME, help="recipe of ours that the goals are about")
+    chosen = parser.parse_args()
+    found = made(read([line for path in chosen.files for line in lines.read(path)], chosen.ours))
+    if chosen.page is None:
+        for name, text in found.items():
+            print(f"## {name}\n\n{text}\n")
+        return
+    page = chosen.page.read_text()
+    for name, text in found.items():
+        page = fill(page, name, text)
+    chosen.page.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
