@@ -25,6 +25,12 @@ from ._weight_grad import weight_grad
 _BAND = 512
 """Cells whose candidates are held at a time."""
 
+_TASKS = 8
+"""Pieces that scores are held in, at least, where there are genes enough."""
+
+_HELD_AT_ONCE = 1 << 24
+"""Bytes of scores that are held at a time, unless those of one chunk are more."""
+
 _HELD_BYTES = 1 << 21
 """Scores of a chunk that are held, few or many are selected: they stay in the cache."""
 
@@ -76,15 +82,30 @@ class Attention:
 
     def _select(self, band: slice, masks: Masks) -> tuple[np.ndarray, np.ndarray]:
         """Add the selected genes of some chunks to the masks; number of them and level, for each cell."""
+        n_bytes = self.weight.nbytes // self.weight.shape[1]
+        if int(self.chunks.sizes[band].max()) * n_bytes > _HELD_BYTES:
+            features = self.chunks.transposed(self.features, band)
+            found = self._screen(features, *self._part(band, masks))
+            if found is not None:
+                return self._take(found, masks)
+        parts = []
+        for part in self.chunks.bands(_HELD_AT_ONCE // n_bytes, band):
+            cells = slice(self.chunks.first_rows[part.start], self.chunks.first_rows[part.stop])
+            parts.append(self._take(self._hold(self.features[cells], *self._part(part, masks)), masks))
+        sizes, levels = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return sizes, levels
+
+    def _part(self, band: slice, masks: Masks) -> tuple[np.ndarray, tuple, tuple]:
+        """What kernels read of some chunks: their first cells, the norm, and the earlier masks."""
         first = self.chunks.first_rows[band.start : band.stop + 1]
         used = masks.starts[:, first[0] : first[-1] + 1].copy()
-        rows, first = slice(int(first[0]), int(first[-1])), first - first[0]
-        earlier, own = (used, masks.genes, masks.ratios), band if self.chunks.measure else slice(None)
+        own = band if self.chunks.measure else slice(None)
         normed = self.gain, self.bias, self.mean[own], self.variance[own], self.chunks.measure, self.eps, self.prior
-        found = None
-        if int(np.diff(first).max()) * self.weight.nbytes // self.weight.shape[1] > _HELD_BYTES:
-            found = self._screen(self.chunks.transposed(self.features, band), first, normed, earlier)
-        starts, genes, values, selected, levels = found or self._hold(self.features[rows], first, normed, earlier)
+        return first - first[0], normed, (used, masks.genes, masks.ratios)
+
+    def _take(self, found: tuple, masks: Masks) -> tuple[np.ndarray, np.ndarray]:
+        """Append what was selected to the masks."""
+        starts, genes, values, selected, levels = found
         sizes = np.maximum(selected, 1)  # a cell without a finite maximum selects one gene, with share NaN
         to = np.concatenate([[0], sizes.cumsum()])
         run_tasks(pack, -(-len(sizes) // ROWS), starts, genes, values, selected, to, *masks.room(int(to[-1])))
@@ -123,7 +144,7 @@ class Attention:
         if self._panels is None:
             self._panels = panels(self.weight)
         n_rows, n_chunks, n_panels, dtype = int(first[-1]), len(first) - 1, len(self._panels), self.weight.dtype
-        cuts = stripes(n_panels, 2 if n_chunks == 1 else 1, smallest=4)
+        cuts = stripes(n_panels, -(-_TASKS // n_chunks), smallest=4)
         held, values, genes = (unset((n_rows, n_panels * PANEL), kind) for kind in (dtype, dtype, np.int32))
         run_tasks(hold_scores, n_chunks * (len(cuts) - 1), features, first, cuts, self._panels, *normed, held)
         selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, dtype)

@@ -78,14 +78,15 @@ class Chunks:
         """Number of groups."""
         return -(-len(self) // self.per_group)
 
-    def bands(self, n_rows: int) -> list[slice]:
-        """Runs of chunks of about `n_rows` cells or of one chunk."""
-        ends, starts = [], [0]
-        for chunk in range(1, len(self) + 1):
-            if chunk == len(self) or self.first_rows[chunk + 1] - self.first_rows[starts[-1]] > n_rows:
+    def bands(self, n_rows: int, within: slice | None = None) -> list[slice]:
+        """Runs of chunks of about `n_rows` cells or of one chunk, out of all or of some that follow each other."""
+        begin, end = (0, len(self)) if within is None else (within.start, within.stop)
+        ends, starts = [], [begin]
+        for chunk in range(begin + 1, end + 1):
+            if chunk == end or self.first_rows[chunk + 1] - self.first_rows[starts[-1]] > n_rows:
                 ends.append(chunk)
                 starts.append(chunk)
-        return [slice(start, end) for start, end in zip(starts, ends, strict=False)]
+        return [slice(start, stop) for start, stop in zip(starts, ends, strict=False)]
 
     def transposed(self, features: np.ndarray, band: slice) -> np.ndarray:
         """(n_chunks, width, n_padded) features of some chunks, cells last and padded with zeros."""

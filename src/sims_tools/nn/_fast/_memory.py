@@ -12,8 +12,8 @@ _CACHE_LINE = 64
 _LARGE = 1 << 16
 """Bytes from which on memory is worth keeping: the system fetches it page by page, each time anew."""
 
-_KEPT = 1 << 29
-"""Bytes that are kept at most while nobody uses them."""
+_KEPT = 1 << 27
+"""Bytes that are kept at most while nobody uses them; when there are more, all go, as sizes may have changed."""
 
 
 class _Pool:
@@ -30,13 +30,14 @@ class _Pool:
         return np.empty(size, np.uint8)
 
     def give_back(self, memory: np.ndarray) -> None:
-        """Keep it, unless the pool is full or in use: this is called wherever the last reference happens to go."""
-        if not self._lock.acquire(blocking=False):
+        """Keep it, unless it is large or the pool in use: this is called wherever the last reference happens to go."""
+        if len(memory) > _KEPT or not self._lock.acquire(blocking=False):
             return
         try:
-            if self._kept + len(memory) <= _KEPT:
-                self._free.setdefault(len(memory), []).append(memory)
-                self._kept += len(memory)
+            if self._kept + len(memory) > _KEPT:
+                self._free, self._kept = {}, 0
+            self._free.setdefault(len(memory), []).append(memory)
+            self._kept += len(memory)
         finally:
             self._lock.release()
 
