@@ -99,8 +99,7 @@ def _block(n_rows: int, n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
 
 def _panels(n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
     """Product over panels of so many vectors of columns, from column `c` on; returns the first column left."""
-    first, first_row = (_block(n, n_vectors, n_bytes, add=add) for n in (ROWS, 1))
-    later, later_row = (_block(n, n_vectors, n_bytes, add=True) for n in (ROWS, 1))
+    block, row = (_block(n, n_vectors, n_bytes, add=True) for n in (ROWS, 1))
 
     @compiled
     def panels(
@@ -121,16 +120,12 @@ def _panels(n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
                         for column in range(step):
                             panel[k, column] = own[k, at + column]
                     own, at = panel[:size], 0
-                if start == 0:
-                    for r in range(0, last_block, ROWS):
-                        first(part, i + r, own, at, z, zi + r, zj + c)
-                    for r in range(last_block, n_rows):
-                        first_row(part, i + r, own, at, z, zi + r, zj + c)
-                else:
-                    for r in range(0, last_block, ROWS):
-                        later(part, i + r, own, at, z, zi + r, zj + c)
-                    for r in range(last_block, n_rows):
-                        later_row(part, i + r, own, at, z, zi + r, zj + c)
+                if start == 0 and not add:
+                    z[zi : zi + n_rows, zj + c : zj + c + step] = 0
+                for r in range(0, last_block, ROWS):
+                    block(part, i + r, own, at, z, zi + r, zj + c)
+                for r in range(last_block, n_rows):
+                    row(part, i + r, own, at, z, zi + r, zj + c)
             c += step
         return c
 
