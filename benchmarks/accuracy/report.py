@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.speed.markdown import fill
+from benchmarks.speed.markdown import publish
 
 from . import lines, tables
 from .goals import goals
@@ -42,15 +42,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="for example docs/accuracy.md")
     parser.add_argument("--ours", default=DEFAULT_NAME, help="recipe of ours that the goals are about")
     chosen = parser.parse_args()
-    found = made(read([line for path in chosen.files for line in lines.read(path)], chosen.ours))
-    if chosen.page is None:
-        for name, text in found.items():
-            print(f"## {name}\n\n{text}\n")
-        return
-    page = chosen.page.read_text()
-    for name, text in found.items():
-        page = fill(page, name, text)
-    chosen.page.write_text(page)
+    publish(made(read([line for path in chosen.files for line in lines.read(path)], chosen.ours)), chosen.page)
 
 
 if __name__ == "__main__":

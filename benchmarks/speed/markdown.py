@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers_from: int = 1) -> str:
@@ -31,3 +32,15 @@ def fill(page: str, name: str, text: str) -> str:
     if len(pattern.findall(page)) != 1:
         raise ValueError(f"Expected one place `<!-- {name}: start -->` ... `<!-- {name}: end -->` in the page.")
     return pattern.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
+
+
+def publish(texts: Mapping[str, str], page: Path | None) -> None:
+    """Write texts between their marks in a page, or on the screen where there is none."""
+    if page is None:
+        for name, text in texts.items():
+            print(f"## {name}\n\n{text}\n")
+        return
+    filled = page.read_text()
+    for name, text in texts.items():
+        filled = fill(filled, name, text)
+    page.write_text(filled)

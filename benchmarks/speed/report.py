@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import plots, tables_phases, tables_profile, tables_runs
-from .markdown import fill
+from .markdown import publish
 from .results import Session, read
 from .targets import targets
 
@@ -62,15 +62,9 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="for example docs/speed.md")
     chosen = parser.parse_args()
     sessions = [read(path) for path in chosen.files]
-    made = tables(sessions)
+    publish(tables(sessions), chosen.page)
     if chosen.page is None:
-        for name, text in made.items():
-            print(f"## {name}\n\n{text}\n")
         return
-    page = chosen.page.read_text()
-    for name, text in made.items():
-        page = fill(page, name, text)
-    chosen.page.write_text(page)
     folder = chosen.page.parent / "figures"
     for name, draw in FIGURES.items():
         drawn = [draw(each, folder / name) for each in sessions if kind(each) == "main"]

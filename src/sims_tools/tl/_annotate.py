@@ -217,12 +217,14 @@ def _results(
     results = Results()
     results.obs[keys.label] = _labels(calls.codes, model.classes, rejects)
     results.obs[keys.confidence] = calls.confidence
-    results.obs[keys.second], results.obs[keys.margin] = _second(prob, calls.confidence, found.empty, model, allowed)
-    if params["top_k"] is not None:
-        codes, values = runners_up(prob, params["top_k"], allowed)
-        for column in range(codes.shape[1]):
-            results.obs[keys.top_label(column + 2)] = pd.Categorical.from_codes(codes[:, column], model.classes)
-            results.obs[keys.top_prob(column + 2)] = values[:, column]
+    last = params["top_k"] or 1
+    codes, values = runners_up(prob, max(last, 2), allowed)
+    second = np.where(found.empty, -1, codes[:, :1].max(1, initial=-1))  # a single class has none
+    results.obs[keys.second] = pd.Categorical.from_codes(second, model.classes)
+    results.obs[keys.margin] = calls.confidence - values[:, :1].max(1, initial=0)
+    for column in range(last - 1):
+        results.obs[keys.top_label(column + 2)] = pd.Categorical.from_codes(codes[:, column], model.classes)
+        results.obs[keys.top_prob(column + 2)] = values[:, column]
     if params["groupby"] is not None:
         groups = pd.factorize(adata.obs[params["groupby"]])[0]
         votes, shares = majority_vote(calls.codes, groups, len(model.classes) + 1)
@@ -262,14 +264,3 @@ def _probabilities(model: ClassifierModel, found: Inferred, allowed: np.ndarray 
     """Calibrated softmax; a cell without counts says nothing, so its probabilities are equal."""
     logits = np.where(found.empty[:, None], np.float32(0), found.logits)
     return model.confidence_.temperature.apply(logits, allowed)
-
-
-def _second(
-    prob: np.ndarray, highest: np.ndarray, empty: np.ndarray, model: ClassifierModel, allowed: np.ndarray | None
-) -> tuple[pd.Categorical, np.ndarray]:
-    """The label that comes second, if any, and by how much less its probability is."""
-    codes, values = (
-        runners_up(prob, 2, allowed) if prob.shape[1] > 1 else (np.full((len(prob), 1), -1), np.zeros((len(prob), 1)))
-    )
-    codes = np.where(empty, -1, codes[:, 0])
-    return pd.Categorical.from_codes(codes, model.classes), (highest - values[:, 0]).astype(np.float32)

@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 from scipy import sparse
 
-from sims_tools._validate import check_positive, listing
+from sims_tools._validate import listing
+from sims_tools.confidence._checks import check_open_share
 from sims_tools.models import ClassifierModel
 
 
@@ -29,11 +30,7 @@ def check_sets(model: ClassifierModel, alpha: float | None, classes: object, *, 
         if class_conditional:
             raise ValueError("`class_conditional=True` says how prediction sets are made; pass `prediction_sets=0.1`.")
         return
-    check_positive("prediction_sets", alpha)
-    if alpha >= 1:
-        raise ValueError(
-            f"`prediction_sets={alpha!r}` must be between 0 and 1, such as 0.1 for sets that hold in 90 %."
-        )
+    check_open_share("prediction_sets", alpha)
     if classes is not None:
         raise ValueError(
             "Prediction sets keep their promise over all classes of the model; leave out `classes`, or the sets."

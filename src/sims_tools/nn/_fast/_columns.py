@@ -44,17 +44,41 @@ class Columns:
 
 
 @compiled
+def by_column(
+    low: int, high: int, first: int, last: int, indptr: Array, indices: Array, values: Array, starts: Array
+) -> tuple[Array, Array]:
+    """Entries of some rows among columns low to high, column by column.
+
+    Parameters
+    ----------
+    low, high
+        Range of columns.
+    first, last
+        Range of rows.
+    indptr, indices, values
+        CSR, columns rising in each row.
+    starts
+        (high - low + 1,), written: where each column starts in the result.
+
+    Returns
+    -------
+    Row and value of each entry, rows rising within a column.
+    """
+    starts[:] = 0
+    begins = np.empty(last - first, np.int64)
+    _count_entries(low, high, first, last, indptr, indices, begins, starts[1:])
+    for j in range(high - low):
+        starts[j + 1] += starts[j]
+    rows, ordered = np.empty(starts[-1], np.int32), np.empty(starts[-1], values.dtype)
+    _place_entries(low, high, first, last, indptr, indices, values, begins, starts[:-1].copy(), rows, ordered)
+    return rows, ordered
+
+
+@compiled
 def _count(task: int, stripe: int, indptr: Array, indices: Array, begins: Array, counts: Array) -> None:
     """Entries of each column of one stripe, one place further on, and where the stripe begins in each row."""
     low, high = task * stripe, min((task + 1) * stripe, len(counts) - 1)
-    own = counts[low + 1 : high + 1]
-    for r in range(len(indptr) - 1):
-        at, end = indptr[r], indptr[r + 1]
-        at += np.searchsorted(indices[at:end], low)
-        begins[task, r] = at
-        while at < end and indices[at] < high:
-            own[indices[at] - low] += 1
-            at += 1
+    _count_entries(low, high, 0, len(indptr) - 1, indptr, indices, begins[task], counts[low + 1 : high + 1])
 
 
 @compiled
@@ -71,8 +95,40 @@ def _fill(
 ) -> None:
     low, high = task * stripe, min((task + 1) * stripe, len(starts) - 1)
     place = starts[low:high].copy()
-    for r in range(len(indptr) - 1):
-        at, end = begins[task, r], indptr[r + 1]
+    _place_entries(low, high, 0, len(indptr) - 1, indptr, indices, values, begins[task], place, rows, ordered)
+
+
+@compiled
+def _count_entries(
+    low: int, high: int, first: int, last: int, indptr: Array, indices: Array, begins: Array, counts: Array
+) -> None:
+    """Entries of some rows in each of the columns low to high, added, and where these begin in each row."""
+    for r in range(first, last):
+        at, end = indptr[r], indptr[r + 1]
+        at += np.searchsorted(indices[at:end], low)
+        begins[r - first] = at
+        while at < end and indices[at] < high:
+            counts[indices[at] - low] += 1
+            at += 1
+
+
+@compiled
+def _place_entries(
+    low: int,
+    high: int,
+    first: int,
+    last: int,
+    indptr: Array,
+    indices: Array,
+    values: Array,
+    begins: Array,
+    place: Array,
+    rows: Array,
+    ordered: Array,
+) -> None:
+    """Copy them to where their columns have room, from `place` on."""
+    for r in range(first, last):
+        at, end = begins[r - first], indptr[r + 1]
         while at < end and indices[at] < high:
             j = indices[at] - low
             rows[place[j]], ordered[place[j]] = r, values[at]

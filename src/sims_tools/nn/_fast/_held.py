@@ -9,11 +9,14 @@ import numpy as np
 from ._jit import ROWS, Array, compiled, run_tasks
 from ._memory import unset
 from ._product import LANES, set_product
-from ._threshold import threshold
+from ._select import settle
 from ._vectors import UNROLLED, bits_above, largest_of, lowest_bit, sums_above
 
 PANEL = UNROLLED * LANES
 """Genes whose weights lie together."""
+
+_PANELS = 64
+"""Panels of a task."""
 
 _FEW = 128
 """Scores above a level that are so few that going over all scores again costs more than going over these."""
@@ -34,9 +37,6 @@ def panels(weight: np.ndarray) -> np.ndarray:
     out = unset((n_panels, weight.shape[1], PANEL), weight.dtype)
     run_tasks(_turn, -(-n_panels // _PANELS), weight, out)
     return out
-
-
-_PANELS = 64
 
 
 @compiled
@@ -164,14 +164,8 @@ def select_held(
         tau -= _SLACK * (1 + abs(highest))
         level = held.dtype.type(highest + margin * tau)
         n = _gather(line, level, highest, half, number > _MANY * len(line), genes[r], values[r])
-        tau = threshold(values[r, :n], entmax, max(tau, -1.0))
+        selected[r], tau = settle(genes[r, :n], values[r, :n], entmax, max(tau, -1.0))
         levels[r] = highest + margin * tau
-        at = 0
-        for e in range(n):  # written in any case: whether it counts cannot be foreseen
-            above = max(values[r, e] - tau, 0.0)
-            genes[r, at], values[r, at] = genes[r, e], above * above if entmax else above
-            at += above > 0
-        selected[r] = at
 
 
 @compiled

@@ -37,8 +37,8 @@ _DEPTH, _MANY_ROWS = 128, 64
 """Columns and rows of the first factor from which a part of the second is copied to lie close together."""
 
 
-def _block(n_rows: int, n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
-    """Intrinsic ``z[zi + r, zj + c] (+)= sum_k a[i + r, k] b[k, j + c]`` of n_rows rows and so many vectors of columns.
+def _block(n_rows: int, n_vectors: int, n_bytes: int) -> Callable:
+    """Intrinsic ``z[zi + r, zj + c] += sum_k a[i + r, k] b[k, j + c]`` of n_rows rows and so many vectors of columns.
 
     The sums stay in registers. `a` may have any strides; rows of `b` and `z` are contiguous.
     """
@@ -67,14 +67,12 @@ def _block(n_rows: int, n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
                 steps = [ir.Constant(_INDEX, n_bytes * v) for v in range(n_vectors)]
                 return [cgutils.pointer_add(builder, start, step, vector.as_pointer()) for step in steps]
 
-            zero = ir.Constant(vector, [0.0] * lanes)
-            sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(n_vectors)] for _ in range(n_rows)]
             rows = [builder.add(row, ir.Constant(_INDEX, r)) for r in range(n_rows)]
             places = [vectors(out, builder.add(out_row, ir.Constant(_INDEX, r)), out_column) for r in range(n_rows)]
-            if add:
-                for r in range(n_rows):
-                    for v in range(n_vectors):
-                        builder.store(builder.load(places[r][v], align=size), sums[r][v])
+            sums = [
+                [cgutils.alloca_once_value(builder, builder.load(place, align=size)) for place in line]
+                for line in places
+            ]
             lane0 = ir.Constant(ir.IntType(32), 0)
             spread = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
             empty = ir.Constant(vector, ir.Undefined)
@@ -99,7 +97,7 @@ def _block(n_rows: int, n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
 
 def _panels(n_vectors: int, n_bytes: int, *, add: bool) -> Callable:
     """Product over panels of so many vectors of columns, from column `c` on; returns the first column left."""
-    block, row = (_block(n, n_vectors, n_bytes, add=True) for n in (ROWS, 1))
+    block, row = (_block(n, n_vectors, n_bytes) for n in (ROWS, 1))
 
     @compiled
     def panels(

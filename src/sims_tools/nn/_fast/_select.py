@@ -87,14 +87,27 @@ def select(
         if not -np.inf < highest[r] < np.inf:
             selected[r], levels[r] = 0, highest[r]
             continue
-        tau = threshold(values[begin:end], entmax, -1.0)
+        selected[r], tau = settle(genes[begin:end], values[begin:end], entmax, -1.0)
         levels[r] = highest[r] + (2 * tau if entmax else tau)
-        at = begin
-        for e in range(begin, end):  # written in any case: whether it counts cannot be foreseen
-            above = max(values[e] - tau, 0.0)
-            genes[at], values[at] = genes[e], above * above if entmax else above
-            at += above > 0
-        selected[r] = at - begin
+
+
+@compiled
+def settle(genes: Array, values: Array, entmax: bool, least: float) -> tuple[int, float]:
+    """Bring the selected genes of one cell and their shares to the front; returns how many they are, and tau.
+
+    Parameters
+    ----------
+    genes, values
+        Candidates, genes rising, and their scores less the highest; halved for entmax15. Overwritten.
+    entmax, least
+        As :func:`threshold` takes them.
+    """
+    tau, at = threshold(values, entmax, least), 0
+    for e in range(len(values)):  # written in any case: whether it counts cannot be foreseen
+        above = max(values[e] - tau, 0.0)
+        genes[at], values[at] = genes[e], above * above if entmax else above
+        at += above > 0
+    return at, tau
 
 
 @compiled

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._csr import by_column
+from ._columns import by_column
 from ._jit import Array, compiled
 from ._product import add_gathered, add_product, set_product
 
@@ -132,7 +132,7 @@ def _sum_by_gene(
     for r in range(first, last):
         chosen = indices[indptr[r] : indptr[r + 1]]
         begins[r - first] = indptr[r] + np.searchsorted(chosen, low)
-        n_entries += int(np.searchsorted(chosen, high) - np.searchsorted(chosen, low))
+        n_entries += indptr[r] + np.searchsorted(chosen, high) - begins[r - first]
     if n_entries > _CROWD * (last - first) * (high - low):
         _sum_dense(low, high, first, last, begins, indptr, indices, push, features, sums, totals)
         for j in range(high - low):
