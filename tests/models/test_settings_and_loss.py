@@ -125,3 +125,21 @@ def test_the_penalty_grows_over_its_warm_up(cells, small):
 
     sims.tl.sims_train(cells, "cell_type", max_epochs=4, penalty_warmup=0.5, callbacks=[Watch()], **small)
     assert scales == [0, 0.5, 1, 1]
+
+
+def test_masks_narrow_from_step_to_step(cells, small):
+    limits: list[int] = []
+
+    class Watch(Callback):
+        def on_train_batch_end(self, trainer: Any, plan: Any, *_: Any) -> None:
+            limits.append(plan.module.network.attentives[0].limit)
+
+    model = sims.tl.sims_train(
+        cells, "cell_type", max_epochs=4, max_selected=5, narrowing=0.5, callbacks=[Watch()], **small
+    )
+    half = len(limits) // 2
+    assert limits[0] == len(model.genes)
+    assert limits == sorted(limits, reverse=True)
+    assert limits[half - 1] > 5 and set(limits[half:]) == {5}
+    sims.tl.annotate(cells, model, progress_bar=False)
+    assert np.diff(cells.obsm["sims_masks"].indptr).max() <= 3 * 5

@@ -91,6 +91,8 @@ def compare(net, x, tolerance=1e-5):
             "virtual_batch_size": st.sampled_from([None, 1, 2, 16]),
             "center": st.booleans(),
             "attention_scale": st.sampled_from([0.01, 0.3, 1.0]),
+            "max_selected": st.sampled_from([None, 1, 3, 40]),
+            "nonzero_only": st.booleans(),
         }
     ),
 )
@@ -125,6 +127,10 @@ def _is_singular(net, x):
         (33, {}),
         (64, {"n_steps": 10, "gamma": 1.5, "virtual_batch_size": None}),
         (64, {"n_d": 24, "n_a": 40, "attention_scale": 0.02}),
+        (64, {"n_d": 24, "n_a": 40, "attention_scale": 0.02, "max_selected": 30}),
+        (64, {"max_selected": 3}),
+        (64, {"max_selected": 30, "nonzero_only": True, "attention_scale": 0.02}),
+        (300, {"nonzero_only": True, "virtual_batch_size": None}),
         (300, {"n_d": 16, "n_a": 16, "virtual_batch_size": None}),
         (300, {"n_d": 8, "n_a": 8, "virtual_batch_size": 128}),
     ],

@@ -134,6 +134,8 @@ def cases(draw: st.DrawFn, *, small: bool = False) -> tuple[Case, Tensor, bool]:
         "momentum": draw(st.sampled_from([0.02, 0.3, 1.0])),
         "center": draw(st.booleans()),
         "attention_scale": draw(st.sampled_from([0.02, 1.0, 5.0])),
+        "max_selected": draw(st.sampled_from([None, 1, 4])),
+        "nonzero_only": draw(st.booleans()),
         "tied": draw(st.booleans()),
         "seed": draw(st.integers(0, 99)),
     }

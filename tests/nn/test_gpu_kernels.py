@@ -65,6 +65,7 @@ def close(found: Tensor | None, expected: Tensor | None, **tolerance: float) -> 
 
 def choose(scores: Tensor, power: int) -> Tensor:
     options = {"chunks": None, "power": power, "gamma": 1.3, "go_on": False}
+    options |= {"limit": scores.shape[1], "allowed": None}
     return _triton_ops.select(scores.to(DEVICE), None, None, None, **options).mask.cpu()
 
 
@@ -125,7 +126,8 @@ def test_select_and_its_gradient(power: int, given: str, go_on: bool) -> None:
     prior = random(n_rows, n_columns, seed=1).square() if given in ("prior", "both") else None
     options = {"chunks": chunks, "power": power, "gamma": 1.3}
     arguments = scores, scale, None if scale is None else bias, prior
-    found, expected = (ops.select(*arguments, go_on=go_on, **options) for ops in (_triton_ops, _torch_ops))
+    selecting = {"limit": arguments[0].shape[1], "allowed": None, "go_on": go_on, **options}
+    found, expected = (ops.select(*arguments, **selecting) for ops in (_triton_ops, _torch_ops))
     for one, other in zip(found, expected, strict=True):
         close(one, other)
 

@@ -33,7 +33,8 @@ def test_select_and_its_gradient(power: int, go_on: bool) -> None:
     mask = (sparsemax if power == 1 else entmax15)(y * prior)
     expected = [mask, -(mask * (mask + 1e-15).log()).sum(1), *([prior * (1.3 - mask)] if go_on else [])]
     options = {"chunks": chunks, "power": power, "gamma": 1.3}
-    found = _torch_ops.select(scores, scale, bias, prior.detach(), go_on=go_on, **options)
+    selecting = {"limit": scores.shape[1], "allowed": None, "go_on": go_on, **options}
+    found = _torch_ops.select(scores, scale, bias, prior.detach(), **selecting)
     assert (found.next_prior is not None) == go_on
     for one, other in zip([found.mask, found.entropy, found.next_prior], expected, strict=False):
         torch.testing.assert_close(one, other.detach())

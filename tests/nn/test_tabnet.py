@@ -23,6 +23,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "one step": {"n_steps": 1, "n_d": 5, "n_a": 3},
     "only shared": {"n_independent": 0, "n_shared": 1},
     "only own": {"n_shared": 0, "n_independent": 1, "virtual_batch_size": None},
+    "few at a time": {"selector": "entmax15", "attention_scale": 0.02, "max_selected": 4},
+    "what is there": {"selector": "entmax15", "center": False, "attention_scale": 0.02, "nonzero_only": True},
 }
 each = pytest.mark.parametrize("name", SETTINGS)
 
@@ -274,3 +276,49 @@ def test_networks_know_nothing_of_the_rest_of_the_package() -> None:
                 assert not (node.module or "").startswith("sims_tools"), path
             elif isinstance(node, ast.Import):
                 assert not any(alias.name.startswith("sims_tools") for alias in node.names), path
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_a_mask_holds_no_more_features_than_the_limit(selector: str) -> None:
+    network, x = make(selector=selector, attention_scale=0.02, max_selected=4), batch()
+    assert all((mask > 0).sum(1).max() == 4 for mask in network.step_masks(x))
+    for share, most in ((0.0, P), (0.5, 11), (1.0, 4)):  # sqrt(30 * 4) is between
+        network.narrow(share)
+        assert all((mask > 0).sum(1).max() <= most for mask in network.step_masks(x))
+        assert {attentive.limit for attentive in network.attentives} == {most}
+
+
+def test_the_limit_is_stored_with_the_weights() -> None:
+    network, x = make(attention_scale=0.02, max_selected=4).eval(), batch()
+    network.narrow(0.3)
+    other = make(seed=1, attention_scale=0.02, max_selected=4).eval()
+    other.load_state_dict(network.state_dict())
+    torch.testing.assert_close(other(x).logits, network(x).logits)
+    assert not any("limit" in name for name in make().state_dict())
+
+
+def test_a_limit_of_all_features_changes_nothing() -> None:
+    x = batch()
+    torch.testing.assert_close(make(max_selected=P + 5)(x).logits, make()(x).logits)
+
+
+def test_equal_scores_are_selected_together_or_not_at_all() -> None:
+    network, x = make(attention_scale=0.02, max_selected=1, n_steps=1).eval(), batch()
+    attentive = network.attentives[0]
+    with torch.no_grad():
+        attentive.linear.weight[P // 2 :] = attentive.linear.weight[: P // 2]
+    mask = network.step_masks(x)[0]
+    torch.testing.assert_close(mask[:, : P // 2], mask[:, P // 2 :])
+    assert ((mask > 0).sum(1) == 2).all()
+
+
+def test_what_is_zero_is_not_selected_where_that_is_asked_for() -> None:
+    x = batch().relu()
+    x[3] = 0
+    network = make(center=False, attention_scale=0.02, nonzero_only=True)
+    output = network(x, explain=True)
+    cross_entropy(output.logits, torch.arange(len(x)) % C).backward()
+    assert output.masks is not None
+    assert not (output.masks[x == 0] != 0).any()
+    torch.testing.assert_close(output.masks.sum(1), (x > 0).any(1).float())
+    assert all(bool(torch.isfinite(each.grad).all()) for each in network.parameters() if each.grad is not None)

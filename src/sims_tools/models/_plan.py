@@ -63,6 +63,16 @@ class ClassificationPlan(TrainingPlan):
         """Confusion matrix of the validation cells of one epoch."""
         self.val_metrics = MulticlassConfusionMatrix(self._n_labels, validate_args=False)
 
+    def on_train_start(self) -> None:
+        """Reckon over how many steps masks narrow."""
+        self._narrowing_steps = self.settings.narrowing * float(self.trainer.estimated_stepping_batches)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Let masks hold fewer features from step to step."""
+        if (narrow := getattr(self.module.network, "narrow", None)) is not None:
+            steps = self._narrowing_steps
+            narrow(min(1.0, self.trainer.global_step / steps) if steps > 0 else 1.0)
+
     def on_train_epoch_start(self) -> None:
         """Let the network's penalty grow."""
         warmup = self.settings.penalty_warmup * self.trainer.max_epochs

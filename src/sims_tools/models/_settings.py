@@ -34,6 +34,8 @@ class TrainingSettings:
         Share of the target spread evenly over the classes.
     penalty_warmup
         Share of the epochs over which the network's penalty grows from nothing to its full weight.
+    narrowing
+        Share of the steps over which the masks of a network with `max_selected` narrow to that number of features.
     gradient_clip
         Largest norm of the gradient; 0 never clips.
     monitor
@@ -58,6 +60,7 @@ class TrainingSettings:
     class_weights: float = 0.0
     label_smoothing: float = 0.0
     penalty_warmup: float = 0.0
+    narrowing: float = 0.5
     gradient_clip: float = 1.0
     monitor: str = "accuracy"
     patience: int = 0
@@ -76,6 +79,7 @@ class TrainingSettings:
             check_positive(name, getattr(self, name), zero=True)
         check_fraction("label_smoothing", self.label_smoothing)
         check_fraction("penalty_warmup", self.penalty_warmup, closed=True)
+        check_fraction("narrowing", self.narrowing, closed=True)
         check_fraction("weight_average", self.weight_average)
 
     def fit_to(self, n_cells: int) -> TrainingSettings:

@@ -76,6 +76,51 @@ def get_selector(name: str) -> Selector:
     return SELECTORS[name]
 
 
+def keep_largest(z: Tensor, limit: int) -> Tensor:
+    """The largest scores of each row, -inf in place of the others: a selector of these holds few features.
+
+    Parameters
+    ----------
+    z
+        (..., p) scores.
+    limit
+        How many to keep, at least 1. Those that equal the smallest of them are kept as well.
+
+    Returns
+    -------
+    (..., p).
+    """
+    if limit >= z.shape[-1]:
+        return z
+    smallest = z.detach().topk(limit, dim=-1).values[..., -1:]
+    return z.masked_fill(z < smallest, -torch.inf)
+
+
+def select_among(selector: Selector, z: Tensor, allowed: Tensor | None, limit: int) -> Tensor:
+    """Selector over the largest scores of each row, or of those that are allowed.
+
+    Parameters
+    ----------
+    selector
+        One of :data:`SELECTORS`.
+    z
+        (..., p) scores.
+    allowed
+        (..., p) bool: the others are never chosen. None allows all.
+    limit
+        See :func:`keep_largest`.
+
+    Returns
+    -------
+    (..., p) as the selector returns it; a row where nothing is allowed is zero.
+    """
+    if allowed is None:
+        return selector(keep_largest(z, limit))
+    silent = ~allowed.any(-1, keepdim=True)
+    z = z.masked_fill(~(allowed | silent), -torch.inf)
+    return selector(keep_largest(z, limit)).masked_fill(silent, 0)
+
+
 class _Sparsemax(Function):
     """Jacobian on a support of n features: I - 11^T / n; zero elsewhere."""
 

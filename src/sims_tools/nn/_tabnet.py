@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,11 @@ class TabNet(nn.Module):
         Normalise the features by batch norm over the batch, as published. False reads them as they come.
     attention_scale
         Initial weight of the norm of the scores: 1 as published, about 0.02 opens the masks at the start.
+    max_selected
+        Most features that the mask of a step may hold; None for any number. See :meth:`narrow`.
+    nonzero_only
+        Select only features that are not zero in the cell, as stored: the genes it expresses. Without `center` a
+        feature that is zero adds nothing to a decision, and only takes a share of the mask.
     """
 
     accepts_sparse = True
@@ -102,12 +107,16 @@ class TabNet(nn.Module):
         sparsity: float = 1e-3,
         center: bool = True,
         attention_scale: float = 1.0,
+        max_selected: int | None = None,
+        nonzero_only: bool = False,
     ) -> None:
         super().__init__()
         _check_at_least(1, n_input=n_input, n_classes=n_classes, n_d=n_d, n_a=n_a, n_steps=n_steps)
         _check_at_least(0, n_shared=n_shared, n_independent=n_independent)
         _check_at_least(1, gamma=gamma)
         _check_at_least(0, sparsity=sparsity)
+        if max_selected is not None:
+            _check_at_least(1, max_selected=max_selected)
         if not 0 < attention_scale < math.inf:
             raise ValueError(f"`attention_scale` must be positive and finite, found {attention_scale}.")
         self.n_input, self.n_d, self.n_a = n_input, n_d, n_a
@@ -119,11 +128,22 @@ class TabNet(nn.Module):
         self.input_norm = GhostBatchNorm(n_input, None, INPUT_MOMENTUM) if center else nn.Identity()
         self.shared = glu_linears(n_input, n_hidden, n_shared)
         self.splitter = FeatureTransformer(n_input, n_hidden, **layers)
-        self.attentives = nn.ModuleList(
-            AttentiveTransformer(n_a, n_input, selector=selector, scale=attention_scale, **norm) for _ in range(n_steps)
-        )
+        masks: dict[str, Any] = {"selector": selector, "scale": attention_scale}
+        masks |= {"max_selected": max_selected, "nonzero_only": bool(nonzero_only)}
+        self.attentives = nn.ModuleList(AttentiveTransformer(n_a, n_input, **masks, **norm) for _ in range(n_steps))
         self.transformers = nn.ModuleList(FeatureTransformer(n_input, n_hidden, **layers) for _ in range(n_steps))
         self.head = linear(n_d, n_classes)
+
+    def narrow(self, share: float) -> None:
+        """Let masks hold fewer features, from all of them (share 0) to `max_selected` (1).
+
+        Parameters
+        ----------
+        share
+            Of the way.
+        """
+        for attentive in self.attentives:
+            cast("AttentiveTransformer", attentive).narrow(share)
 
     def forward(self, x: Tensor | SparseRows, *, explain: bool = False) -> NetworkOutput:
         """Classify cells.
@@ -190,6 +210,7 @@ class TabNet(nn.Module):
         """
         if x.ndim != 2 or x.shape[1] != self.n_input:
             raise ValueError(f"Expected features of shape (n_obs, {self.n_input}), found {tuple(x.shape)}.")
+        nonzero = x != 0
         x = self.input_norm(x)
         attention = self.splitter(x, self.shared)[:, self.n_d :]
         prior: Tensor | None = None
@@ -197,7 +218,7 @@ class TabNet(nn.Module):
         for attentive, transformer in zip(self.attentives, self.transformers, strict=True):
             if mask is not None:
                 prior = self.gamma - mask if prior is None else prior * (self.gamma - mask)
-            mask = attentive(attention, prior)
+            mask = attentive(attention, prior, nonzero)
             hidden = transformer((mask * x).to(x.dtype), self.shared)
             decision, attention = hidden.split([self.n_d, self.n_a], dim=1)
             yield Step(mask, F.relu(decision))

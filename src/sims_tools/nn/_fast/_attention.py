@@ -8,9 +8,10 @@ import numpy as np
 
 from sims_tools.nn._attentive import AttentiveTransformer
 
+from ._among_stored import score_variance, select_stored
 from ._arrays import Gradients, array
 from ._chunks import Chunks, stripes
-from ._csr import rows_of_task, rows_product
+from ._csr import STRIPE_BYTES, entry_dots, rows_of_task, rows_product
 from ._held import PANEL, hold_scores, panels, select_held
 from ._jit import ROWS, run_tasks
 from ._masks import Masks
@@ -20,6 +21,7 @@ from ._product import matmul
 from ._scores import screen_scores
 from ._select import order_by_cell, pack, select
 from ._shares_grad import shares_grad
+from ._stored import Stored
 from ._weight_grad import weight_grad
 
 _BAND = 512
@@ -41,6 +43,7 @@ class Attention:
 
     part: AttentiveTransformer
     chunks: Chunks
+    stored: Stored
     features: np.ndarray = field(init=False)
     mean: np.ndarray = field(init=False)
     variance: np.ndarray = field(init=False)
@@ -68,8 +71,11 @@ class Attention:
         self.step = len(masks)
         self.prior = masks.gamma**self.step
         self.features = self._centre(features) if self.chunks.measure else features
-        bands = [self._select(band, masks) for band in self.chunks.bands(_BAND)]
-        counts, self.levels = (np.concatenate(each) for each in zip(*bands, strict=True))
+        if self.part.nonzero_only:
+            counts, self.levels = self._take(self._among_stored(masks), masks)
+        else:
+            bands = [self._select(band, masks) for band in self.chunks.bands(_BAND)]
+            counts, self.levels = (np.concatenate(each) for each in zip(*bands, strict=True))
         masks.close(counts)
         if self.chunks.measure:
             means = matmul(self.weight, self.feature_means.T).T
@@ -106,7 +112,7 @@ class Attention:
     def _take(self, found: tuple, masks: Masks) -> tuple[np.ndarray, np.ndarray]:
         """Append what was selected to the masks."""
         starts, genes, values, selected, levels = found
-        sizes = np.maximum(selected, 1)  # a cell without a finite maximum selects one gene, with share NaN
+        sizes = np.where(np.isfinite(levels), selected, 1)  # one gene, with share NaN, without a finite maximum
         to = np.concatenate([[0], sizes.cumsum()])
         run_tasks(pack, -(-len(sizes) // ROWS), starts, genes, values, selected, to, *masks.room(int(to[-1])))
         return sizes, levels
@@ -136,8 +142,47 @@ class Attention:
             values,
         )  # fmt: skip
         selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, dtype)
-        run_tasks(select, -(-n_rows // ROWS), starts, highest, self.entmax, by_cell, values, selected, levels)
+        run_tasks(
+            select, -(-n_rows // ROWS), starts, highest, self.entmax, self.part.limit, by_cell, values, selected, levels
+        )
         return starts, by_cell, values, selected, levels
+
+    def _among_stored(self, masks: Masks) -> tuple:
+        """Selected genes out of those that are stored, all cells at a time."""
+        stored, weight = self.stored, self.weight
+        if self.chunks.measure:
+            run_tasks(
+                score_variance, len(self.chunks) * (len(self.stripes) - 1),
+                self.stripes, self.chunks.first_rows, weight, self._covariance(), self.variance,
+            )  # fmt: skip
+        dots, values, genes = (unset(stored.values.shape, kind) for kind in (weight.dtype, weight.dtype, np.int32))
+        stripe = max(64, STRIPE_BYTES // weight[0].nbytes)
+        run_tasks(
+            entry_dots, stored.n_blocks,
+            stored.block, stripe, stored.indptr, stored.indices, self.features, weight, dots,
+        )  # fmt: skip
+        scale = self._rate() * weight.dtype.type(self.prior)
+        shift = np.broadcast_to(self.bias * weight.dtype.type(self.prior), scale.shape)
+        if not self.chunks.measure:
+            shift = shift - self.mean * scale
+        selected, levels = np.empty(stored.n_rows, np.int64), np.empty(stored.n_rows, weight.dtype)
+        run_tasks(
+            select_stored, -(-stored.n_rows // ROWS),
+            self.chunks.statistics_of, stored.indptr, stored.indices, stored.values, dots, scale,
+            np.ascontiguousarray(shift), self.entmax, self.part.limit, masks.starts, masks.genes, masks.ratios, genes,
+            values, selected, levels,
+        )  # fmt: skip
+        return stored.indptr, genes, values, selected, levels
+
+    def _covariance(self) -> np.ndarray:
+        """(n_chunks, n_a, n_a) sums of products of the features of each chunk."""
+        bounds = zip(self.chunks.first_rows, self.chunks.first_rows[1:], strict=False)
+        cells = [self.features[first:last] for first, last in bounds]
+        return np.stack([matmul(each.T, each) for each in cells])
+
+    def _rate(self) -> np.ndarray:
+        """(n_statistics, p): gain / sigma."""
+        return self.gain / np.sqrt(self.variance + self.gain.dtype.type(self.eps))
 
     def _hold(self, features: np.ndarray, first: np.ndarray, normed: tuple, earlier: tuple) -> tuple:
         """Selected genes by holding all scores."""
@@ -148,7 +193,8 @@ class Attention:
         held, values, genes = (unset((n_rows, n_panels * PANEL), kind) for kind in (dtype, dtype, np.int32))
         run_tasks(hold_scores, n_chunks * (len(cuts) - 1), features, first, cuts, self._panels, *normed, held)
         selected, levels = np.empty(n_rows, np.int64), np.empty(n_rows, dtype)
-        run_tasks(select_held, -(-n_rows // ROWS), held, self.entmax, *earlier, genes, values, selected, levels)
+        found = genes, values, selected, levels
+        run_tasks(select_held, -(-n_rows // ROWS), held, self.entmax, self.part.limit, *earlier, *found)
         starts = np.arange(n_rows + 1) * (n_panels * PANEL)
         return starts, genes.ravel(), values.ravel(), selected, levels
 
@@ -171,8 +217,7 @@ class Attention:
         run_tasks(
             shares_grad, -(-n_rows // ROWS),
             indptr, genes, shares, own, self.entmax, self.chunks.statistics_of, self.levels, self.features,
-            self.weight, self.bias, self.mean, self.gain / np.sqrt(self.variance + self.gain.dtype.type(self.eps)),
-            centred, self.prior, masks.gamma,
+            self.weight, self.bias, self.mean, self._rate(), centred, self.prior, masks.gamma,
             masks.starts[: self.step], masks.genes, masks.ratios, grad, push, pull,
         )  # fmt: skip
         curvature, drift = self._weight_grad(indptr, genes, push, gradients)
@@ -190,15 +235,12 @@ class Attention:
         self, indptr: np.ndarray, genes: np.ndarray, push: np.ndarray, gradients: Gradients
     ) -> tuple[np.ndarray, np.ndarray]:
         n_chunks, n_a, n_stripes = len(self.chunks), self.weight.shape[1], len(self.stripes) - 1
-        bounds = zip(self.chunks.first_rows, self.chunks.first_rows[1:], strict=False)
-        cells = [self.features[first:last] for first, last in bounds]
-        covariance = np.stack([matmul(each.T, each) for each in cells])
         curvature = zeros((n_stripes, n_chunks, n_a, n_a), self.weight.dtype)
         drift = zeros((n_stripes, n_chunks, n_a), self.weight.dtype)
         grads = like(self.weight), like(self.gain), like(self.bias)
         run_tasks(
             weight_grad, n_stripes,
-            self.stripes, self.chunks.first_rows, indptr, genes, push, self.features, covariance, self.weight,
+            self.stripes, self.chunks.first_rows, indptr, genes, push, self.features, self._covariance(), self.weight,
             self.gain, self.mean, self.variance, self.chunks.measure, self.eps, *grads, curvature, drift,
         )  # fmt: skip
         gradients.add(self.part.linear.weight, grads[0])

@@ -125,6 +125,7 @@ def select_held(
     task: int,
     held: Array,
     entmax: bool,
+    limit: int,
     used_start: Array,
     used_gene: Array,
     used_ratio: Array,
@@ -143,6 +144,8 @@ def select_held(
         (B, n_padded) of :func:`hold_scores`; what earlier masks leave of the prior is taken in.
     entmax, used_start, used_gene, used_ratio
         As in :func:`screen_scores`.
+    limit
+        As in :func:`settle`.
     genes, values
         (B, n_padded), written: selected genes, rising, and their shares, from the start of each row.
     selected, levels
@@ -164,7 +167,7 @@ def select_held(
         tau -= _SLACK * (1 + abs(highest))
         level = held.dtype.type(highest + margin * tau)
         n = _gather(line, level, highest, half, number > _MANY * len(line), genes[r], values[r])
-        selected[r], tau = settle(genes[r, :n], values[r, :n], entmax, max(tau, -1.0))
+        selected[r], tau = settle(genes[r, :n], values[r, :n], entmax, limit, max(tau, -1.0))
         levels[r] = highest + margin * tau
 
 

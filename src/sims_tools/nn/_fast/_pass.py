@@ -61,7 +61,7 @@ class Pass:
         embedding = zeros((self.n_rows, n_d), hidden.dtype)
         self.importance = np.empty((self.n_rows, len(network.attentives)), hidden.dtype)
         for step, (attentive, transformer) in enumerate(zip(network.attentives, network.transformers, strict=True)):
-            attention = Attention(attentive, self.chunks)
+            attention = Attention(attentive, self.chunks, self.stored)
             attention.forward(np.ascontiguousarray(hidden[:, n_d:]), self.masks)
             product = MaskedProduct(self._table(transformer), self.norm, self.stored)
             span = self.masks.span(step)

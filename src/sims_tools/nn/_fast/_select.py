@@ -57,6 +57,7 @@ def select(
     starts: Array,
     highest: Array,
     entmax: bool,
+    limit: int,
     genes: Array,
     values: Array,
     selected: Array,
@@ -74,6 +75,8 @@ def select(
         (n_rows,) largest score of each cell. One without a finite maximum selects one gene with share NaN.
     entmax
         entmax15 in place of sparsemax.
+    limit
+        As in :func:`settle`.
     genes, values
         What :func:`order_by_cell` wrote; there is room for one more at the end.
     selected
@@ -87,12 +90,12 @@ def select(
         if not -np.inf < highest[r] < np.inf:
             selected[r], levels[r] = 0, highest[r]
             continue
-        selected[r], tau = settle(genes[begin:end], values[begin:end], entmax, -1.0)
+        selected[r], tau = settle(genes[begin:end], values[begin:end], entmax, limit, -1.0)
         levels[r] = highest[r] + (2 * tau if entmax else tau)
 
 
 @compiled
-def settle(genes: Array, values: Array, entmax: bool, least: float) -> tuple[int, float]:
+def settle(genes: Array, values: Array, entmax: bool, limit: int, least: float) -> tuple[int, float]:
     """Bring the selected genes of one cell and their shares to the front; returns how many they are, and tau.
 
     Parameters
@@ -101,13 +104,30 @@ def settle(genes: Array, values: Array, entmax: bool, least: float) -> tuple[int
         Candidates, genes rising, and their scores less the highest; halved for entmax15. Overwritten.
     entmax, least
         As :func:`threshold` takes them.
+    limit
+        Only so many of the largest scores count, and those that equal the smallest of them.
     """
-    tau, at = threshold(values, entmax, least), 0
-    for e in range(len(values)):  # written in any case: whether it counts cannot be foreseen
-        above = max(values[e] - tau, 0.0)
-        genes[at], values[at] = genes[e], above * above if entmax else above
-        at += above > 0
-    return at, tau
+    tau = threshold(values, entmax, least)
+    n = _bring_forward(genes, values, len(values), np.nextafter(tau, np.inf))
+    if n > limit:  # without the others the threshold is lower: all that stay are selected
+        smallest = np.partition(values[:n], n - limit)[n - limit]
+        n = _bring_forward(genes, values, n, smallest)
+        tau = threshold(values[:n], entmax, -1.0)
+    for e in range(n):
+        share = values[e] - tau
+        values[e] = share * share if entmax else share
+    return n, tau
+
+
+@compiled
+def _bring_forward(genes: Array, values: Array, n: int, least: float) -> int:
+    """Of the first n those whose value is `least` or more; returns how many they are."""
+    at = 0
+    for e in range(n):  # written in any case: whether it counts cannot be foreseen
+        value = values[e]
+        genes[at], values[at] = genes[e], value
+        at += value >= least
+    return at
 
 
 @compiled
@@ -129,7 +149,7 @@ def pack(
     """
     for r in range(task * ROWS, min((task + 1) * ROWS, len(selected))):
         n = selected[r]
-        if n == 0:  # no finite maximum
+        if n == 0 and to[r + 1] > to[r]:  # no finite maximum
             indices[to[r]], shares[to[r]] = 0, np.nan
         indices[to[r] : to[r] + n] = genes[starts[r] : starts[r] + n]
         shares[to[r] : to[r] + n] = values[starts[r] : starts[r] + n]

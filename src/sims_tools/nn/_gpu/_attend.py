@@ -27,7 +27,9 @@ class _Plan(NamedTuple):
 
     power: int
     gamma: float
+    limit: int
     go_on: bool
+    allowed: Tensor | None = None
     chunks: Chunks | None = None
     norm: tuple[BatchNorm1d, Ghosts] | None = None
 
@@ -44,6 +46,7 @@ def attend(
     ghosts: Ghosts,
     gamma: float,
     go_on: bool,
+    nonzero: Tensor,
 ) -> Selected:
     """Mask of one step, the same as :class:`AttentiveTransformer` computes.
 
@@ -64,14 +67,34 @@ def attend(
         See :class:`TabNet`.
     go_on
         Compute the prior of the next step.
+    nonzero
+        (B, p) bool: features that are not zero.
 
     Returns
     -------
     Mask, prior of the next step, and entropy of each row.
     """
+    if attentive.nonzero_only:
+        silent = ~nonzero.any(1)
+        found = _attend(attentive, attention, prior, ghosts, gamma, go_on, nonzero | silent[:, None])
+        mask, entropy = found.mask.masked_fill(silent[:, None], 0), found.entropy.masked_fill(silent, 0)
+        return found._replace(mask=mask, entropy=entropy)
+    return _attend(attentive, attention, prior, ghosts, gamma, go_on, None)
+
+
+def _attend(
+    attentive: AttentiveTransformer,
+    attention: Tensor,
+    prior: Tensor | None,
+    ghosts: Ghosts,
+    gamma: float,
+    go_on: bool,
+    allowed: Tensor | None,
+) -> Selected:
+    """The same where some feature of each row is allowed."""
     bn, weight = attentive.norm.bn, attentive.linear.weight
     chunks = ghosts.chunks(attentive.norm)
-    plan = _Plan(POWERS[attentive.selector], gamma, go_on)
+    plan = _Plan(POWERS[attentive.selector], gamma, attentive.limit, go_on, allowed)
     if chunks is not None:
         plan = plan._replace(chunks=chunks, norm=(bn, ghosts))
         return Selected(*_Attend.apply(attention, weight, bn.weight, bn.bias, prior, plan))
@@ -106,7 +129,16 @@ class _Attend(Function):
             scale = gain * rstd
         else:
             scores = torch.addmm(bias, attention, weight.t())
-        selected = ops.select(scores, scale, None if scale is None else bias, prior, go_on=plan.go_on, **plan.selector)
+        selected = ops.select(
+            scores,
+            scale,
+            None if scale is None else bias,
+            prior,
+            limit=plan.limit,
+            allowed=plan.allowed,
+            go_on=plan.go_on,
+            **plan.selector,
+        )
         ctx.plan = plan
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(attention, weight, gain, bias, prior, rstd, selected.mask)

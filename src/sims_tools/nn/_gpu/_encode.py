@@ -95,11 +95,14 @@ def _encode_block(
     attention = splitter(pattern, None, ghosts)[:, network.n_d :]
     prior: Tensor | None = None
     decisions, entropies = [], []
+    nonzero = rows.with_values(rows.values != 0).to_dense() if attentives[0].nonzero_only else rows.values.new_empty(0)
     explanation = _RunningMean() if explain else None
     steps: list[SparseRows] | None = [] if keep_steps else None
     for number, (attentive, transformer) in enumerate(zip(attentives, transformers, strict=True), start=1):
         go_on = number < len(transformers)
-        mask, prior, entropy = attend(attentive, attention, prior, ghosts=ghosts, gamma=network.gamma, go_on=go_on)
+        mask, prior, entropy = attend(
+            attentive, attention, prior, ghosts=ghosts, gamma=network.gamma, go_on=go_on, nonzero=nonzero
+        )
         decision, attention = transformer(pattern, mask, ghosts).split([network.n_d, network.n_a], dim=1)
         decisions.append(F.relu(decision))
         entropies.append(entropy)

@@ -7,6 +7,7 @@ import subprocess
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -39,7 +40,8 @@ def _triton_runs(device: torch.device) -> bool:
 
     scores = torch.zeros(1, 2, device=device)
     try:
-        selected = _triton_ops.select(scores, None, None, None, chunks=None, power=1, gamma=1.0, go_on=False)
+        how: dict[str, Any] = {"chunks": None, "power": 1, "gamma": 1.0, "limit": 2, "allowed": None, "go_on": False}
+        selected = _triton_ops.select(scores, None, None, None, **how)
         selected.mask.tolist()  # waits, so that an error shows here
     except (TritonError, RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         _log.warning("Triton's kernels do not run on %s (%s). %s", device, error, remedy)

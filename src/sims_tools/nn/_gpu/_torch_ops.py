@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sims_tools.nn._selectors import entmax15, sparsemax
+from sims_tools.nn._selectors import entmax15, select_among, sparsemax
 
 from ._chunks import Chunks
 from ._pattern import Entries
@@ -134,6 +134,8 @@ def select(
     chunks: Chunks | None,
     power: int,
     gamma: float,
+    limit: int,
+    allowed: Tensor | None,
     go_on: bool,
 ) -> Selected:
     """Mask of ``prior * (scores * scale + bias)``.
@@ -154,6 +156,10 @@ def select(
         1 for sparsemax, 2 for entmax15.
     gamma
         See :class:`TabNet`.
+    limit
+        Most features of a row, see :func:`keep_largest`.
+    allowed
+        (B, p) features that may be selected, some in each row; None for all.
     go_on
         Compute the prior of the next step.
 
@@ -161,11 +167,15 @@ def select(
     -------
     See :class:`Selected`.
     """
-    y = _affine(scores, scale, bias, chunks)
-    mask = SELECTOR_OF_POWER[power](y if prior is None else y * prior)
+    y = affine(scores, scale, bias, chunks)
+    mask = select_among(SELECTOR_OF_POWER[power], y if prior is None else y * prior, allowed, limit)
     entropy = -(mask * (mask + LOG_FLOOR).log()).sum(1)
-    left = gamma - mask if go_on else None
-    return Selected(mask, left if prior is None or left is None else prior * left, entropy)
+    return Selected(mask, next_prior(prior, mask, gamma) if go_on else None, entropy)
+
+
+def next_prior(prior: Tensor | None, mask: Tensor, gamma: float) -> Tensor:
+    """(B, p): how much of each feature a mask leaves of the prior, None of which stands for ones."""
+    return gamma - mask if prior is None else prior * (gamma - mask)
 
 
 def select_backward(
@@ -218,7 +228,7 @@ def select_backward(
     inner = weighted - root * (weighted.sum(1, keepdim=True) / root.sum(1, keepdim=True))
     if prior is None or scores is None:
         return inner, None
-    grad_prior = inner * _affine(scores, scale, bias, chunks)
+    grad_prior = inner * affine(scores, scale, bias, chunks)
     if upstream.next_prior is not None:
         grad_prior = grad_prior + upstream.next_prior * (gamma - mask)
     return inner * prior, grad_prior
@@ -252,7 +262,7 @@ def norm_backward(grad: Tensor, scores: Tensor, scale: Tensor, rstd: Tensor, chu
     return Normed(scale[chunk] * inner, total, along)
 
 
-def _affine(scores: Tensor, scale: Tensor | None, bias: Tensor | None, chunks: Chunks | None) -> Tensor:
+def affine(scores: Tensor, scale: Tensor | None, bias: Tensor | None, chunks: Chunks | None) -> Tensor:
     """(B, p) ``scores * scale + bias``."""
     if scale is None or bias is None or chunks is None:
         return scores

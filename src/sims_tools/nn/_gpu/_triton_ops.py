@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton  # type: ignore[import-not-found,unused-ignore]
 from torch import Tensor
+
+from sims_tools.nn._selectors import keep_largest
 
 from ._chunks import Chunks
 from ._mask_kernels import select_backward_kernel, select_kernel
 from ._norm_kernels import norm_backward_kernel, second_moment_kernel
 from ._pattern import Entries
 from ._sparse_kernels import add_sampled_kernel, product_kernel
-from ._torch_ops import Normed, Selected, Upstream
+from ._torch_ops import Normed, Selected, Upstream, affine, next_prior
 
 BLOCK_ENTRIES, MAX_BLOCK_WIDTH = 32, 128
 MAX_BLOCK_COLUMNS = 2048
@@ -63,19 +67,43 @@ def select(
     chunks: Chunks | None,
     power: int,
     gamma: float,
+    limit: int,
+    allowed: Tensor | None,
     go_on: bool,
 ) -> Selected:
     """See `_torch_ops`."""
+    how: dict[str, Any] = {"chunks": chunks, "power": power, "gamma": gamma}
+    if limit >= scores.shape[1] and allowed is None:
+        return _select(scores, scale, bias, prior, go_on=go_on, **how)
+    y = affine(scores, scale, bias, chunks)
+    y = y if prior is None else y * prior
+    y = keep_largest(y if allowed is None else y.masked_fill(~allowed, -torch.inf), limit)
+    selected = _select(y, None, None, None, go_on=False, **how)
+    return selected._replace(next_prior=next_prior(prior, selected.mask, gamma) if go_on else None)
+
+
+def _select(
+    scores: Tensor,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    prior: Tensor | None,
+    *,
+    chunks: Chunks | None,
+    power: int,
+    gamma: float,
+    go_on: bool,
+) -> Selected:
+    """Of any number of features."""
     n_rows, n_columns = scores.shape
     mask = torch.empty_like(scores)
-    next_prior = torch.empty_like(scores) if go_on else None
+    left = torch.empty_like(scores) if go_on else None
     entropy = scores.new_empty(n_rows)
     with torch.cuda.device_of(scores):
         select_kernel[n_rows,](
-            scores, scale, bias, prior, mask, next_prior, entropy, n_columns, *_cut(chunks, n_rows),
+            scores, scale, bias, prior, mask, left, entropy, n_columns, *_cut(chunks, n_rows),
             GAMMA=gamma, POWER=power, BLOCK=_block(n_columns, MAX_BLOCK_COLUMNS), num_warps=8,
         )  # fmt: skip
-    return Selected(mask, next_prior, entropy)
+    return Selected(mask, left, entropy)
 
 
 def select_backward(
