@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import Array, compiled
+from ._jit import Array, compiled, inlined
 from ._threshold import threshold
 
 _SLACK = 1e-6
@@ -14,7 +14,7 @@ _SAMPLED = 8
 """Cells of a chunk, about, that tell whether dropping is worth it."""
 
 
-@compiled
+@inlined
 def drop(
     first: int,
     n: int,
@@ -35,7 +35,7 @@ def drop(
     every = max(1, n // _SAMPLED)
     if every > 1 and _raise_bounds(first, n, every, begin, end, best, margin, entmax, low, held, cells, scores) > 0.5:
         return end
-    _raise_bounds(first, n, 1, begin, end, best, margin, entmax, low, held, cells, scores)
+    _raise_bounds(first, n, np.int64(1), begin, end, best, margin, entmax, low, held, cells, scores)
     at = begin
     held[:] = 0
     for e in range(begin, end):

@@ -15,6 +15,6 @@ def check() -> None:
     RuntimeError
         The product is wrong. A kernel that does not compile raises what the compiler says.
     """
-    a, b = np.arange(24.0).reshape(4, 6), np.arange(66.0).reshape(6, 11)
+    a, b = (np.arange(m * n, dtype=np.float32).reshape(m, n) for m, n in ((4, 6), (6, 11)))
     if not np.allclose(matmul(a, b), np.einsum("ik,kj->ij", a, b)):
         raise RuntimeError("a product of two matrices came out wrong")

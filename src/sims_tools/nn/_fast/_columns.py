@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._jit import Array, compiled, run_tasks
+from ._jit import Array, compiled, inlined, run_tasks
 from ._memory import like, unset
 
 _TASKS, _ENTRIES = 16, 1 << 15
@@ -43,7 +43,7 @@ class Columns:
         return cls(starts, rows, ordered)
 
 
-@compiled
+@inlined
 def by_column(
     low: int, high: int, first: int, last: int, indptr: Array, indices: Array, values: Array, starts: Array
 ) -> tuple[Array, Array]:
@@ -78,7 +78,7 @@ def by_column(
 def _count(task: int, stripe: int, indptr: Array, indices: Array, begins: Array, counts: Array) -> None:
     """Entries of each column of one stripe, one place further on, and where the stripe begins in each row."""
     low, high = task * stripe, min((task + 1) * stripe, len(counts) - 1)
-    _count_entries(low, high, 0, len(indptr) - 1, indptr, indices, begins[task], counts[low + 1 : high + 1])
+    _count_entries(low, high, np.int64(0), len(indptr) - 1, indptr, indices, begins[task], counts[low + 1 : high + 1])
 
 
 @compiled
@@ -95,10 +95,10 @@ def _fill(
 ) -> None:
     low, high = task * stripe, min((task + 1) * stripe, len(starts) - 1)
     place = starts[low:high].copy()
-    _place_entries(low, high, 0, len(indptr) - 1, indptr, indices, values, begins[task], place, rows, ordered)
+    _place_entries(low, high, np.int64(0), len(indptr) - 1, indptr, indices, values, begins[task], place, rows, ordered)
 
 
-@compiled
+@inlined
 def _count_entries(
     low: int, high: int, first: int, last: int, indptr: Array, indices: Array, begins: Array, counts: Array
 ) -> None:
@@ -112,7 +112,7 @@ def _count_entries(
             at += 1
 
 
-@compiled
+@inlined
 def _place_entries(
     low: int,
     high: int,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._gathered import add_gathered
 from ._jit import Array, compiled
-from ._product import add_gathered
 
 _ROWS, _FEWEST = 256, 32
 """Rows of a task, at most and at least."""
@@ -110,7 +110,7 @@ def columns_product(
             add_gathered(values, rows, at, end, dense, out, j)
             continue
         line[:] = 0
-        add_gathered(values, rows, at, end, dense, gathered, 0)
+        add_gathered(values, rows, at, end, dense, gathered, np.int64(0))
         factor, constant, row = scale[j], shift[j], table[j]
         along, along_total = out.dtype.type(0), out.dtype.type(0)
         for k in range(width):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._jit import Array, compiled
+from ._jit import Array, compiled, inlined
 from ._logistic import logistic
 from ._product import add_product, set_product
 
@@ -64,7 +64,9 @@ def gated_forward(
             kept = layer if len(states) > 1 else 0
             h, gate, state = normed[kept, low:high], gates[kept, low:high], states[kept, low:high]
             if layer == 0:
-                h[:] = hidden[low:high]
+                for r in range(high - low):
+                    for k in range(2 * width):
+                        h[r, k] = hidden[low + r, k]
             else:
                 before = states[kept - 1 if kept else 0, low:high]
                 set_product(before, 0, high - low, transposed[layer - 1], 0, 2 * width, h, 0, 0)
@@ -85,7 +87,7 @@ def gated_forward(
                         state[r, k] = (before[r, k] + opened) * half
 
 
-@compiled
+@inlined
 def _moments(h: Array, mean: Array, variance: Array) -> None:
     n, width = h.shape
     share = h.dtype.type(1.0 / n)
@@ -104,7 +106,7 @@ def _moments(h: Array, mean: Array, variance: Array) -> None:
         variance[k] *= share
 
 
-@compiled
+@inlined
 def _standardise(h: Array, mean: Array, variance: Array, eps: float) -> None:
     n, width = h.shape
     rstd = np.empty(width, h.dtype)
@@ -175,7 +177,7 @@ def gated_backward(
                 add_product(back, 0, high - low, linear[layer - 1], 0, width, coming, 0, 0)
 
 
-@compiled
+@inlined
 def _gate_grad(h: Array, gain: Array, bias: Array, gate: Array, coming: Array, back: Array) -> None:
     """Gradient of ``value * gate`` with respect to the norm's output, of which they are the two halves."""
     n, width = coming.shape
@@ -189,7 +191,7 @@ def _gate_grad(h: Array, gain: Array, bias: Array, gate: Array, coming: Array, b
             of_gate[k] = of_value[k] * value * (one - gate[r, k])
 
 
-@compiled
+@inlined
 def _norm_grad(
     h: Array, back: Array, gain: Array, variance: Array, measured: bool, eps: float, grad_gain: Array, grad_bias: Array
 ) -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._jit import ROWS, Array, compiled, run_tasks
+from ._jit import ROWS, Array, compiled, inlined, run_tasks
 from ._memory import unset
 from ._product import LANES, set_product
 from ._select import settle
@@ -110,7 +110,7 @@ def hold_scores(
                 out[j] = line[j] * factor[j] + offset[j]
 
 
-@compiled
+@inlined
 def _squares(tile: Array, out: Array) -> None:
     """Sum of the squares of each column."""
     out[:] = 0
@@ -171,7 +171,7 @@ def select_held(
         levels[r] = highest + margin * tau
 
 
-@compiled
+@inlined
 def _gather(line: Array, level: float, highest: float, half: float, many: bool, genes: Array, values: Array) -> int:
     """Genes above a level and ``(score - highest) * half``; returns how many."""
     n = 0
@@ -190,7 +190,7 @@ def _gather(line: Array, level: float, highest: float, half: float, many: bool, 
     return n
 
 
-@compiled
+@inlined
 def _largest(line: Array, lanes: Array) -> float:
     largest_of(line, lanes)
     highest = lanes[0]
@@ -199,7 +199,7 @@ def _largest(line: Array, lanes: Array) -> float:
     return highest
 
 
-@compiled
+@inlined
 def _bound(line: Array, highest: float, margin: float, entmax: bool, lanes: Array) -> tuple[float, float]:
     """A lower bound of the threshold, close to it where many scores are above, and how many are: by Newton's method."""
     tau, before = -1.0, np.inf

@@ -19,7 +19,7 @@ ROWS = 16
 """Cells of a task that goes over cells one by one."""
 
 _FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # NaN and infinity keep their meaning
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FASTMATH}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FASTMATH, "no_cfunc_wrapper": True}
 
 
 def compiled(function: Callable) -> Callable:
@@ -28,6 +28,11 @@ def compiled(function: Callable) -> Callable:
         return numba.njit(function, cache=True, **_OPTIONS)
     except RuntimeError:  # no folder can be written: compile in each process
         return numba.njit(function, **_OPTIONS)
+
+
+def inlined(function: Callable) -> Callable:
+    """Compile as a part of each kernel that calls it, and not on its own."""
+    return numba.njit(function, inline="always", **_OPTIONS)
 
 
 def _nothing() -> None:

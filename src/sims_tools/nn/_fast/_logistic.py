@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from ._jit import Array, compiled
+from ._jit import Array, inlined
 
 _LOG2_E = np.float32(1.4426950408889634)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(math.log(2) - 0.693359375)
@@ -46,7 +46,7 @@ def _choose_exponential(x: Any) -> Any:
     return exponential if x == types.float32 else plain
 
 
-@compiled
+@inlined
 def logistic(values: Array, first: int, gain: Array, bias: Array, out: Array) -> None:
     """``out[r, k] = 1 / (1 + exp(-(values[r, c] * gain[c] + bias[c])))`` with c = first + k."""
     one, width = out.dtype.type(1), out.shape[1]

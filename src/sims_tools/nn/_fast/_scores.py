@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ._candidates import drop
-from ._jit import Array, compiled
+from ._jit import Array, compiled, inlined
 from ._product import LANES, ROWS, set_product
 from ._vectors import bits_above, lowest_bit
 
@@ -137,7 +137,7 @@ def screen_scores(
         per_cell[first + r, stripe] = held[r]
 
 
-@compiled
+@inlined
 def find_used(first: int, n: int, gene: int, used_start: Array, used_gene: Array) -> Array:
     """(n_earlier, n): where the genes from `gene` on begin among those that earlier masks used, for n cells."""
     position = np.empty((len(used_start), n), np.int64)
@@ -148,7 +148,7 @@ def find_used(first: int, n: int, gene: int, used_start: Array, used_gene: Array
     return position
 
 
-@compiled
+@inlined
 def fill_tile(
     tile: Array,
     start: int,
@@ -187,19 +187,19 @@ def fill_tile(
             best[r] = line[r] if line[r] > best[r] else best[r]
 
 
-@compiled
+@inlined
 def tile_height(n_padded: int) -> int:
     """Genes of a tile of so many cells."""
     return max(1, TILE // n_padded // ROWS) * ROWS
 
 
-@compiled
+@inlined
 def segment(first: int, n: int, n_genes: int, start: int) -> int:
     """Where the candidates of a chunk of n cells begin, among the genes from `start` on."""
     return first * n_genes + n * start
 
 
-@compiled
+@inlined
 def keep(
     line: Array,
     low: Array,
@@ -226,7 +226,7 @@ def keep(
     return at
 
 
-@compiled
+@inlined
 def _normalise(
     tile: Array,
     start: int,

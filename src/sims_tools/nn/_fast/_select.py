@@ -151,5 +151,6 @@ def pack(
         n = selected[r]
         if n == 0 and to[r + 1] > to[r]:  # no finite maximum
             indices[to[r]], shares[to[r]] = 0, np.nan
-        indices[to[r] : to[r] + n] = genes[starts[r] : starts[r] + n]
-        shares[to[r] : to[r] + n] = values[starts[r] : starts[r] + n]
+        own_genes, own_values = genes[starts[r] : starts[r] + n], values[starts[r] : starts[r] + n]
+        for e in range(n):
+            indices[to[r] + e], shares[to[r] + e] = own_genes[e], own_values[e]

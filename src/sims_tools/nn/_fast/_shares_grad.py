@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import ROWS, Array, compiled
+from ._jit import ROWS, Array, compiled, inlined
 
 _TINY = 0.01
 """Where less than this is left of the prior, the score before the prior is computed anew instead of divided out."""
@@ -100,7 +100,7 @@ def shares_grad(
             line[e] = own[e] * rates[genes[e]]
 
 
-@compiled
+@inlined
 def _selector_grad(shares: Array, grad: Array, entmax: bool, above: Array, out: Array) -> None:
     """Gradient of the scores of one cell on its support (Martins and Astudillo 2016; Peters et al. 2019).
 
@@ -126,7 +126,7 @@ def _selector_grad(shares: Array, grad: Array, entmax: bool, above: Array, out: 
         out[e] *= grad[e] - mean
 
 
-@compiled
+@inlined
 def _match(
     genes: Array,
     start: int,
@@ -156,14 +156,14 @@ def _match(
     return n_found
 
 
-@compiled
+@inlined
 def _divide_prior(above: Array, left: Array, level: float, normed: Array) -> None:
     """Scores before the prior."""
     for e in range(len(above)):
         normed[e] = (level + above[e]) / left[e]
 
 
-@compiled
+@inlined
 def _add_used_grad(
     t: int, places: Array, ratios: Array, push: Array, normed: Array, rate: float, back: Array, used_grad: Array
 ) -> None:

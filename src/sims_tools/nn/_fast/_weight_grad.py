@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from ._columns import by_column
-from ._jit import Array, compiled
-from ._product import add_gathered, add_product, set_product
+from ._gathered import add_gathered
+from ._jit import Array, compiled, inlined
+from ._product import add_product, set_product
 
 _GROUP = 64
 """Genes whose rows are multiplied together."""
@@ -110,7 +111,7 @@ def weight_grad(
                 add_product(rows[:size].T, 0, n_a, scaled[:size], 0, n_a, curvature[stripe, chunk], 0, 0)
 
 
-@compiled
+@inlined
 def _sum_by_gene(
     low: int,
     high: int,
@@ -153,7 +154,7 @@ def _sum_by_gene(
     return n_active
 
 
-@compiled
+@inlined
 def _sum_dense(
     low: int,
     high: int,
