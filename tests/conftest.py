@@ -18,7 +18,7 @@ from scipy import sparse
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported, by whomever
 
-SMALL: dict[str, Any] = {"n_d": 4, "n_a": 4, "n_steps": 2, "batch_size": 64, "progress_bar": False}
+SMALL: dict[str, Any] = {"n_d": 4, "n_a": 4, "n_steps": 2, "n_members": 1, "batch_size": 64, "progress_bar": False}
 """A network that trains an epoch in a tenth of a second."""
 
 
@@ -57,7 +57,7 @@ def model(planted: ad.AnnData) -> Any:
 
     return sims.tl.sims_train(
         planted.copy(), "cell_type", max_epochs=30, learning_rate=0.02, weight_average=0.9,
-        n_d=8, n_a=8, sparsity=0.0, batch_size=32, progress_bar=False,
+        n_d=8, n_a=8, n_members=1, sparsity=0.0, batch_size=32, progress_bar=False,
     )  # fmt: skip
 
 

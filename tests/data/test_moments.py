@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from sims_tools.data._moments import gene_moments, log_cp10k, most_variable
+from sims_tools.data._moments import gene_moments, log_cp10k
 
 
 def in_blocks(values: np.ndarray, size: int):
@@ -55,17 +55,3 @@ def test_log_cp10k_leaves_its_input_and_takes_totals_of_all_genes(counts):
     np.testing.assert_allclose(result.toarray()[0], np.log1p(counts[0] / totals[0] * 1e4), rtol=1e-6)
     assert (result.toarray()[7] == 0).all()  # the empty cell
     np.testing.assert_array_equal(block.toarray(), counts)
-
-
-def test_most_variable_keeps_the_stored_order():
-    np.testing.assert_array_equal(most_variable(np.array([0.1, 5, 2, 7, 0]), 3), [1, 2, 3])
-
-
-def test_ties_go_to_the_first_gene():
-    np.testing.assert_array_equal(most_variable(np.array([1.0, 2, 1, 1, 2]), 3), [0, 1, 4])
-    np.testing.assert_array_equal(most_variable(np.zeros(5), 2), [0, 1])
-
-
-@pytest.mark.parametrize("n_top", [None, 4, 5, 10_000])
-def test_all_genes_where_that_many_are_wanted(n_top):
-    np.testing.assert_array_equal(most_variable(np.array([3.0, 1, 4, 1]), n_top), [0, 1, 2, 3])

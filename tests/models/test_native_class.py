@@ -15,7 +15,7 @@ from scipy import sparse
 import sims_tools as sims
 
 SIMS = sims.models.SIMS
-TINY = {"n_d": 4, "n_a": 4, "n_steps": 2}
+TINY = {"n_d": 4, "n_a": 4, "n_steps": 2, "n_members": 1}
 RUN = {"batch_size": 64, "progress_bar": False}
 
 
@@ -320,3 +320,32 @@ def test_gene_weights_are_the_mean_masks_of_training_cells(native, cells):
     sims.tl.annotate(cells, native, progress_bar=False)
     masks = cells.obsm["sims_masks"][native.train_indices]
     np.testing.assert_allclose(native.gene_weights, np.asarray(masks.mean(0)).ravel(), atol=1e-6)
+
+
+def test_several_networks_decide_together(cells, tmp_path):
+    options = {**TINY, "n_members": 3, "max_selected": 12, "nonzero_only": True}
+    model = sims.tl.sims_train(cells, "cell_type", max_epochs=3, **options, **RUN)
+    assert len(model.module.network.members) == model.params_["n_members"] == 3
+    sims.tl.annotate(cells, model, embedding=True, progress_bar=False)
+    assert cells.obsm["X_sims"].shape == (200, 3 * 4)
+    masks = cells.obsm["sims_masks"]
+    np.testing.assert_allclose(masks.sum(1), 1, atol=1e-5)
+    assert np.diff(masks.indptr).max() <= 2 * 12  # 12 a step of all members together
+    model.save(tmp_path / "model")
+    other = cells.copy()
+    sims.tl.annotate(other, tmp_path / "model", progress_bar=False)
+    np.testing.assert_array_equal(other.obsm["sims_prob"], cells.obsm["sims_prob"])
+
+
+def test_members_by_the_number_of_labelled_cells(cells, monkeypatch):
+    preset = SIMS.presets["default"]
+    assert [preset.members_for(n) for n in (0, 5000, 10_000, 10_001, 10**6)] == [8, 8, 4, 3, 1]
+    cells.obs["cell_type"] = cells.obs["cell_type"].cat.add_categories("Unknown")
+    cells.obs.loc[cells.obs_names[:50], "cell_type"] = "Unknown"
+    asked = []
+    monkeypatch.setattr(type(preset), "members_for", lambda self, n: asked.append(n) or 2)
+    SIMS.setup_anndata(cells, "cell_type")
+    assert SIMS(cells, n_d=4, n_a=4).params_["n_members"] == 2
+    assert asked == [150]
+    with pytest.raises(ValueError, match="n_members"):
+        SIMS(cells, n_members=0)

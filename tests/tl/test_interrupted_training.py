@@ -64,6 +64,7 @@ def test_the_model_so_far_is_returned(cells, small, snapshot, changes, tmp_path,
 def test_the_best_weights_are_restored_when_interrupted(cells, small):
     """Interrupted right after the first epoch: what is returned is that epoch's model."""
     options = small | {"weight_average": 0, "restore_best": True, "schedule": "constant", "validation_size": 0.3}
+    options |= {"narrowing": 0}
     cut = sims.tl.sims_train(
         cells, "cell_type", max_epochs=9, callbacks=[Break("on_train_batch_end", 1, KeyboardInterrupt)], **options
     )

@@ -18,9 +18,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
+from scipy import sparse
 
 import sims_tools as sims
 from sims_tools.confidence import softmax
+from sims_tools.data._gene_choice import ClassSums, choose_genes
 
 SCORES = (
     "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "median_f1", "macro_precision", "macro_recall",
@@ -229,12 +231,12 @@ def test_logged_values_are_unlogged_once(cells, small, n_top_genes):
     np.testing.assert_allclose(model.module.transform.gene_scale, expected[model.genes], rtol=1e-3)
 
 
-def test_the_most_variable_genes_are_chosen_and_remembered(cells, small):
+def test_genes_are_chosen_on_training_cells_and_remembered(cells, small):
     model = train(cells, small, n_top_genes=20)
-    counts = cells.X.toarray()[(cells.obs["sims_split"] == "train").to_numpy()]
-    variance = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).var(0)
-    chosen = np.sort(np.argsort(-variance)[:20])
-    assert list(model.genes) == list(cells.var_names[chosen])
+    train_cells = (cells.obs["sims_split"] == "train").to_numpy()
+    counts, codes = cells.X[train_cells], cells.obs["cell_type"].cat.codes.to_numpy()[train_cells]
+    sums = ClassSums.over([(sparse.csr_matrix(counts), np.asarray(counts.sum(1)).ravel())], codes, 3, 60)
+    assert list(model.genes) == list(cells.var_names[choose_genes(sums, 20)])
     assert list(cells.uns["sims"]["features"]) == list(model.genes)
     sims.tl.annotate(cells, model, progress_bar=False)
     assert cells.obsm["sims_masks"].shape == (200, 20)
@@ -246,9 +248,9 @@ def test_the_variance_of_the_genes_is_computed_once(cells, small, monkeypatch, n
     from sims_tools.tl import _train
 
     passes = []
-    for module in (_training, _train):
-        original = module.gene_moments
-        monkeypatch.setattr(module, "gene_moments", lambda *args, do=original: passes.append(1) or do(*args))
+    for module, name in ((_training, "gene_moments"), (_train.ClassSums, "over")):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, do=original: passes.append(1) or do(*args))
     model = train(cells, small, n_top_genes=n_top_genes, scale_genes=True)
     assert len(passes) == 1
     trained = (cells.obs["sims_split"] == "train").to_numpy()

@@ -39,10 +39,3 @@ def gene_moments(blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]], n_genes
         squares += np.bincount(values.indices, weights=values.data.astype(np.float64) ** 2, minlength=n_genes)
     mean = total / max(n, 1)
     return mean, np.maximum(squares / max(n, 1) - mean**2, 0.0)
-
-
-def most_variable(variance: np.ndarray, n_top: int | None) -> np.ndarray:
-    """Indices, in the stored order, of the `n_top` genes that vary most; all of them where None."""
-    if n_top is None or n_top >= len(variance):
-        return np.arange(len(variance))
-    return np.sort(np.argsort(-variance, kind="stable")[:n_top])

@@ -17,7 +17,7 @@ from torch import nn
 
 from sims_tools._keys import UNKNOWN
 from sims_tools._log import quiet_libraries
-from sims_tools._validate import as_plain, check_choice, check_fraction, check_names, check_obs_key
+from sims_tools._validate import as_plain, check_choice, check_count, check_fraction, check_names, check_obs_key
 from sims_tools.data._dataset import TOTALS
 from sims_tools.data._labels import check_clean_labels
 from sims_tools.models._confidence import Confidence
@@ -30,6 +30,7 @@ from sims_tools.models._random import resolve_seed, seeded
 from sims_tools.models._registry import make_registry
 from sims_tools.models._storage import attributes_from, describe, history_from, registry_from
 from sims_tools.models._training import TrainingMixin
+from sims_tools.nn import Ensemble
 
 
 class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
@@ -47,10 +48,12 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         Overrule the preset: divide genes by their standard deviation over the training cells.
     gene_dropout
         Overrule the preset: share of the entries set to zero while training.
+    n_members
+        Overrule the preset: networks that are trained side by side and averaged.
     random_state
         Seed of the initial weights and of training.
     **network_params
-        Overrule the preset's parameters of the `Network`.
+        Overrule the preset's parameters of the `Network`. `max_selected` is of all members together.
 
     Raises
     ------
@@ -75,10 +78,12 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         preset: str = "default",
         scale_genes: bool | None = None,
         gene_dropout: float | None = None,
+        n_members: int | None = None,
         random_state: int | None = 0,
         **network_params: Any,
     ) -> None:
         check_choice("preset", preset, self.presets)
+        check_count("n_members", n_members)
         recipe = self.presets[preset]
         self.params_ = {
             "preset": preset,
@@ -89,6 +94,7 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         }
         check_fraction("gene_dropout", self.params_["gene_dropout"])
         super().__init__(adata, registry)
+        self.params_["n_members"] = recipe.members_for(self._n_labelled()) if n_members is None else int(n_members)
         labels = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY)
         self.classes_ = [str(name) for name in labels.categorical_mapping[:-1]]
         self.genes_ = [str(name) for name in self.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"]]
@@ -105,9 +111,20 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         transform = CountTransform(
             n_genes, scale_genes=self.params_["scale_genes"], gene_dropout=self.params_["gene_dropout"]
         )
+        params, n_members = dict(self.params_["network"]), self.params_["n_members"]
+        if params.get("max_selected") is not None:
+            params["max_selected"] = -(-params["max_selected"] // n_members)
         with seeded(self.params_["random_state"]):
-            network = self.Network(n_genes, n_classes, **self.params_["network"])
-        return ClassifierModule(transform, network, n_classes)
+            members = [self.Network(n_genes, n_classes, **params) for _ in range(n_members)]
+        return ClassifierModule(transform, members[0] if n_members == 1 else Ensemble(members), n_classes)
+
+    def _n_labelled(self) -> int:
+        """Labelled cells the model is set up with."""
+        if self.adata_manager is None:
+            return 0
+        codes = self.adata_manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY)
+        known = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY).categorical_mapping[:-1]
+        return int((codes < len(known)).sum())
 
     @classmethod
     def _network_params(cls, recipe: Preset, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,7 +289,11 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
 
     @classmethod
     def _constructor_args(cls, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments that rebuild a saved model, whatever has become of its preset: every value is named."""
-        flat = dict(params)
+        """Arguments that rebuild a saved model, whatever has become of its preset: every value is named.
+
+        What the network could not do yet when the model was saved it does not do.
+        """
+        flat = {"n_members": 1, **params}  # models of before there were several
         preset = flat.pop("preset")
-        return {**flat.pop("network"), **flat, "preset": preset if preset in cls.presets else "default"}
+        network = {**cls._network_defaults(), **flat.pop("network")}
+        return {**network, **flat, "preset": preset if preset in cls.presets else "default"}

@@ -60,12 +60,14 @@ class ClassifierModule(BaseModuleClass):
     def loss(
         self, tensors: dict[str, Tensor], inference_outputs: dict[str, Tensor], _: dict[str, Tensor]
     ) -> LossOutput:
-        """Weighted cross-entropy plus the network's penalty."""
+        """Weighted cross-entropy, the mean over members where there are several, plus the network's penalty."""
         labels = tensors[LABELS].view(-1).long()
         logits = inference_outputs["logits"].float()
+        members = inference_outputs.get("member_logits")
+        trained = logits if members is None else members.float().flatten(0, 1)
         loss = F.cross_entropy(
-            logits,
-            labels,
+            trained,
+            labels.repeat(len(trained) // len(labels)),
             weight=self.class_weights,
             label_smoothing=self.label_smoothing if self.training else 0.0,
         )

@@ -8,6 +8,8 @@ from typing import Any
 
 from sims_tools.models._settings import TrainingSettings
 
+_MOST_MEMBERS, _CELLS_OF_MEMBERS = 8, 40_000
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -21,8 +23,12 @@ class Preset:
         Parameters of the architecture's `Network`.
     training
         Training settings.
+    n_members
+        Networks that are trained side by side and averaged. None fits them to the number of labelled cells: 8 up to
+        5,000, then as many as make 40,000 cells together, at least 1. Where cells are few, networks differ, and are
+        quickly trained.
     n_top_genes
-        Train on so many of the most variable genes (chosen on training cells); None takes all.
+        Train on so many genes, chosen on training cells by variance and class; None takes all.
     scale_genes
         Divide each gene by its standard deviation over the training cells.
     gene_dropout
@@ -32,6 +38,13 @@ class Preset:
     source: str
     network: Mapping[str, Any] = field(default_factory=dict)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    n_members: int | None = 1
     n_top_genes: int | None = None
     scale_genes: bool = False
     gene_dropout: float = 0.0
+
+    def members_for(self, n_cells: int) -> int:
+        """Number of networks for so many labelled cells."""
+        if self.n_members is not None:
+            return self.n_members
+        return min(_MOST_MEMBERS, max(1, _CELLS_OF_MEMBERS // max(n_cells, 1)))

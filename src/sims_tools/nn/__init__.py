@@ -1,5 +1,6 @@
 """Networks and their parts, in torch and in kernels; knows nothing of cells, files or the rest of the package."""
 
+from ._ensemble import Ensemble
 from ._ghost_norm import GhostBatchNorm
 from ._optimizer import ThreadedAdam, ThreadedAdamW, move_towards
 from ._output import NetworkOutput
@@ -10,6 +11,7 @@ from ._tabnet import TabNet
 
 __all__ = [
     "SELECTORS",
+    "Ensemble",
     "GhostBatchNorm",
     "NetworkOutput",
     "SparseRows",

@@ -27,12 +27,15 @@ class NetworkOutput(NamedTuple):
         architecture has no masks.
     penalty
         0-d, already weighted: what the network adds to the classification loss.
+    member_logits
+        (n_members, B, n_classes) logits that are trained, each on its own, where several networks decide together.
     """
 
     logits: Tensor
     embedding: Tensor
     masks: Tensor | SparseRows | None
     penalty: Tensor
+    member_logits: Tensor | None = None
 
 
 class Encoded(NamedTuple):

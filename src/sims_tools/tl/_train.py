@@ -12,7 +12,7 @@ from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
 from sims_tools._log import logger as log
 from sims_tools._validate import check_choice, check_fraction, check_names, check_obs_key
-from sims_tools.data._moments import gene_moments, most_variable
+from sims_tools.data._gene_choice import ClassSums, choose_genes
 from sims_tools.data._reference import SHADOW_LABELS, SHADOW_TOTALS, read_reference, report_classes
 from sims_tools.data._split import grouped_split, split_column, stratified_split
 from sims_tools.models import SIMS, ClassifierModel
@@ -73,8 +73,8 @@ def sims_train(
         Label that means "no label".
     %(input_kind)s
     n_top_genes
-        Train on so many of the genes that vary most over the training cells; None takes all genes, "preset" what the
-        preset says.
+        Train on so many genes: half of them those that vary most over the training cells, half those that are highest
+        in each class beside all others, classes taking turns. None takes all genes, "preset" what the preset says.
     validation_size
         Share of each class held out to judge epochs by; 0 trains on all cells.
     split_by
@@ -86,8 +86,8 @@ def sims_train(
     **params
         Overrule the preset: parameters of :class:`~sims_tools.nn.TabNet` (`n_d`, `n_a`, `n_steps`, `gamma`, `n_shared`,
         `n_independent`, `selector`, `virtual_batch_size`, `momentum`, `sparsity`, ...), training settings
-        (:class:`~sims_tools.models.TrainingSettings`: `batch_size`, `learning_rate`, `patience`, ...), `scale_genes` or
-        `gene_dropout`.
+        (:class:`~sims_tools.models.TrainingSettings`: `batch_size`, `learning_rate`, `patience`, ...), `scale_genes`,
+        `gene_dropout` or `n_members`.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def _train(
     if not isinstance(reading["unlabeled_category"], str):
         raise TypeError(f"`unlabeled_category={reading['unlabeled_category']!r}` must be text.")
     keys, random_state = Keys(key_added), resolve_seed(random_state)
-    known = (*model_class.network_param_names(), *SETTING_NAMES, "scale_genes", "gene_dropout")
+    known = (*model_class.network_param_names(), *SETTING_NAMES, "scale_genes", "gene_dropout", "n_members")
     check_names("parameter", params, known)
     settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
     building = {name: value for name, value in params.items() if name not in SETTING_NAMES}
@@ -173,7 +173,7 @@ def _train(
     report_classes(reference.labels, labels_key)
     split = _split(adata, reference.labels.codes, validation_size, split_by, random_state)
     n_top = model_class.presets[preset].n_top_genes if n_top_genes == "preset" else n_top_genes
-    reference, variance = _most_variable_genes(reference, split[0], n_top)
+    reference, variance = _choose_genes(reference, split[0], n_top)
     if validation_size > 0 and len(split[1]) == 0:
         log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
 
@@ -195,7 +195,7 @@ def _split(
     return grouped_split(codes, adata.obs[split_by], share, random_state)
 
 
-def _most_variable_genes(
+def _choose_genes(
     reference: Reference, train: np.ndarray, n_top: int | str | None
 ) -> tuple[Reference, np.ndarray | None]:
     """The reference with the chosen genes and their variance; None where it was not needed for the choice."""
@@ -205,9 +205,10 @@ def _most_variable_genes(
         raise ValueError(f"`n_top_genes={n_top!r}` must be a positive whole number, None (all genes) or 'preset'.")
     if n_top >= len(reference.var_names):
         return reference, None
-    _, variance = gene_moments(reference.linear_blocks(train), len(reference.var_names))
-    chosen = most_variable(variance, int(n_top))
-    return reference.take_genes(chosen), variance[chosen]
+    labels, n_genes = reference.labels, len(reference.var_names)
+    sums = ClassSums.over(reference.linear_blocks(train), labels.codes[train], len(labels.classes), n_genes)
+    chosen = choose_genes(sums, int(n_top))
+    return reference.take_genes(chosen), sums.variance()[chosen]
 
 
 @contextmanager
