@@ -52,6 +52,11 @@ class Keys:
         return f"{self.base}_set_size"
 
     @property
+    def novelty(self) -> str:
+        """`.obs`: share of known cells that are less unlike the reference, float32."""
+        return f"{self.base}_novelty"
+
+    @property
     def majority(self) -> str:
         """`.obs`: winning label of the cell's cluster, categorical."""
         return f"{self.base}_majority"

@@ -39,11 +39,9 @@ def test_annotation_adds_its_entries_in_every_storage(cells, dress, store, snaps
     adata = store(dress(cells))
     parent, file = _parent(adata), _digest(adata)
     before, above = snapshot(adata), None if parent is None else snapshot(parent)
-    sims.tl.annotate(
-        adata, model, embedding=True, top_k=2, groupby="leiden", min_confidence=0.5, prediction_sets=0.2, **QUIET
-    )
+    sims.tl.annotate(adata, model, embedding=True, top_k=2, groupby="leiden", reject=0.1, prediction_sets=0.2, **QUIET)
     assert changes(before, snapshot(adata)) == _written(
-        "sims", masks=True, embedding=True, top_k=2, groupby="leiden", min_confidence=0.5, prediction_sets=0.2
+        "sims", masks=True, embedding=True, top_k=2, groupby="leiden", reject=0.1, prediction_sets=0.2
     )
     assert not adata.is_view
     assert _digest(adata) == file
@@ -56,6 +54,8 @@ def _written(key: str, **options: Any) -> set[str]:
     keys = {*(f"obs/{key}{column}" for column in columns), f"obsm/{key}_prob", f"uns/{key}"}
     if options.get("prediction_sets"):
         keys |= {f"obs/{key}_set_size", f"obsm/{key}_sets"}
+    if options.get("reject"):
+        keys.add(f"obs/{key}_novelty")
     if options["masks"]:
         keys.add(f"obsm/{key}_masks")
     if options["embedding"]:
@@ -68,8 +68,10 @@ def _written(key: str, **options: Any) -> set[str]:
 
 
 COMBINATIONS = [
-    dict(zip(("masks", "embedding", "top_k", "groupby", "min_confidence"), values, strict=True))
-    for values in itertools.product((True, False), (True, False), (None, 1, 3), (None, "leiden"), (None, 0.9))
+    dict(zip(("masks", "embedding", "top_k", "groupby", "min_confidence", "reject"), values, strict=True))
+    for values in itertools.product(
+        (True, False), (True, False), (None, 1, 3), (None, "leiden"), (None, 0.9), (None, 0.2)
+    )
 ]
 
 

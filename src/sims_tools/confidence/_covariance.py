@@ -34,3 +34,10 @@ def whitening(centred: np.ndarray, shrinkage: float, *, least_variance: float = 
     mixed = max(shrinkage, _LEAST_SHRINKAGE)
     mean = max(float(np.mean(variances)), least_variance / unit**2)
     return axes / (unit * np.sqrt((1 - mixed) * np.maximum(variances, 0.0) + mixed * mean))
+
+
+def with_more_spread(whitener: np.ndarray, gained: np.ndarray) -> np.ndarray:
+    """The whitening of a covariance to which another one (d, d) is added, from its own whitening (d, d)."""
+    wide = np.asarray(whitener, dtype=np.float64)
+    variances, axes = linalg.eigh(np.linalg.inv(wide @ wide.T) + gained)
+    return np.asarray((axes / np.sqrt(variances)).astype(whitener.dtype))

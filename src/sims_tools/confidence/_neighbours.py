@@ -9,6 +9,7 @@ import numpy as np
 from sims_tools._validate import check_count
 
 from ._checks import check_codes, check_finite
+from ._sampling import balanced_choice
 
 _ROWS = 1 << 10
 """Cells that are compared with the stored ones at a time."""
@@ -66,7 +67,7 @@ class NeighbourDistance:
         check_count("max_cells", max_cells)
         rows = check_finite("embedding", embedding)
         true = check_codes(codes, len(rows))
-        kept = _balanced_choice(true, max_cells, random_state)
+        kept = balanced_choice(true, max_cells, random_state)
         return cls(_unit(rows[kept]), min(n_neighbours, len(kept)))
 
     def score(self, embedding: np.ndarray) -> np.ndarray:
@@ -98,13 +99,3 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     values = rows / np.where(largest > 0, largest, 1.0)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     return np.ascontiguousarray(values / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
-
-
-def _balanced_choice(codes: np.ndarray, limit: int, random_state: int | None) -> np.ndarray:
-    """Sorted indices of at most `limit` cells, as even over the classes as their numbers allow."""
-    drawn = np.random.default_rng(random_state).permutation(len(codes))
-    by_class = np.argsort(codes[drawn], kind="stable")
-    counts = np.bincount(codes)
-    turns = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
-    # a cell of every class, then another of every class, until the limit
-    return np.sort(drawn[by_class[np.lexsort((by_class, turns))[:limit]]])

@@ -1,4 +1,4 @@
-"""What held-out cells say about how far a model's probabilities can be trusted."""
+"""What held-out cells say about how far a model's probabilities can be trusted, and its cells be known."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 
-from sims_tools.confidence import Conformal, Temperature
+from sims_tools.confidence import Conformal, ExpressionNovelty, Temperature
+from sims_tools.confidence._sampling import balanced_choice
+from sims_tools.data._dataset import CellDataset
+from sims_tools.data._moments import log_cp10k
+
+_NOVELTY_CELLS = 10_000
+"""Training cells, at most, that novelty is learned from."""
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """Temperature and conformal scores of a model's validation cells.
+    """Temperature, conformal scores and novelty of a model's validation cells.
 
     The temperature is one number, fitted on the cells that the conformal scores are of, after which those scores are
     not quite exchangeable with those of fresh cells; with one number that is not felt.
@@ -24,13 +31,17 @@ class Confidence:
         What logits are divided by; 1 where no cells were held out.
     conformal
         Scores of the calibrated probabilities, from which prediction sets follow; None where no cells were held out.
+    novelty
+        Tells cells that are like the training cells from others; None where no cells were held out, or the model is
+        of before it was fitted.
     """
 
     temperature: Temperature = field(default_factory=Temperature)
     conformal: Conformal | None = None
+    novelty: ExpressionNovelty | None = None
 
     @classmethod
-    def fit(cls, logits: np.ndarray, codes: np.ndarray) -> Self:
+    def fit(cls, logits: np.ndarray, codes: np.ndarray, novelty: ExpressionNovelty | None = None) -> Self:
         """Fit on held-out cells.
 
         Parameters
@@ -39,19 +50,40 @@ class Confidence:
             (n, C).
         codes
             (n,) true classes.
+        novelty
+            Fitted already; it is kept.
         """
         if len(logits) == 0:
             return cls()
         temperature = Temperature.fit(logits, codes)
-        return cls(temperature, Conformal.fit(temperature.apply(logits), codes))
+        return cls(temperature, Conformal.fit(temperature.apply(logits), codes), novelty)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, for JSON."""
+        """Plain numbers and lists, for JSON; the parts of `novelty` are arrays."""
         conformal = None if self.conformal is None else self.conformal.to_dict()
-        return {"temperature": self.temperature.to_dict(), "conformal": conformal}
+        stored = {"temperature": self.temperature.to_dict(), "conformal": conformal}
+        return stored if self.novelty is None else stored | {"novelty": self.novelty.to_arrays()}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_dict`."""
         conformal = None if stored["conformal"] is None else Conformal.from_dict(stored["conformal"])
-        return cls(Temperature.from_dict(stored["temperature"]), conformal)
+        novelty = ExpressionNovelty.from_arrays(stored["novelty"]) if "novelty" in stored else None
+        return cls(Temperature.from_dict(stored["temperature"]), conformal, novelty)
+
+
+def fit_novelty(dataset: CellDataset, train: np.ndarray, validation: np.ndarray) -> ExpressionNovelty:
+    """Novelty from the expression of some training cells, calibrated on all validation cells.
+
+    Parameters
+    ----------
+    dataset
+        The cells.
+    train, validation
+        Rows of it that carry a label; at least one each.
+    """
+    codes = dataset.labels[train]
+    chosen = np.sort(train[balanced_choice(codes, _NOVELTY_CELLS, 0)])
+    rows = sparse.vstack([log_cp10k(*block) for block in dataset.linear_blocks(chosen)], format="csr")
+    known = (log_cp10k(*block) for block in dataset.linear_blocks(validation))
+    return ExpressionNovelty.fit(rows, dataset.labels[chosen], known)

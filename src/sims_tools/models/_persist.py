@@ -1,4 +1,7 @@
-"""Model folders: `model.json` and `weights.safetensors`, checked by digests, written whole or not at all."""
+"""Model folders: `model.json` and `weights.safetensors`, checked by digests, written whole or not at all.
+
+Arrays of the description are stored with the weights, under the path of keys that leads to them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
@@ -19,6 +24,9 @@ from sims_tools._validate import listing
 FORMAT_VERSION = 1
 HEADER_FILE, WEIGHTS_FILE = "model.json", "weights.safetensors"
 
+_REFERENCE = "array in weights.safetensors"
+"""Key that stands in the description for an array that is too large for it."""
+
 
 def write_folder(folder: Path, header: dict[str, Any], tensors: dict[str, Tensor], *, overwrite: bool) -> None:
     """Write a model; nothing is left behind where it fails.
@@ -28,7 +36,7 @@ def write_folder(folder: Path, header: dict[str, Any], tensors: dict[str, Tensor
     folder
         Where to; made with its parents.
     header
-        JSON-ready description.
+        Description, JSON-ready but for arrays, which are stored beside the tensors.
     tensors
         Weights and buffers.
     overwrite
@@ -44,7 +52,9 @@ def write_folder(folder: Path, header: dict[str, Any], tensors: dict[str, Tensor
     draft = folder.with_name(f".{folder.name}-{uuid4().hex}")
     draft.mkdir()
     try:
-        plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        arrays: dict[str, Tensor] = {}
+        header = _take_arrays(header, "", arrays)
+        plain = {name: value.detach().cpu().contiguous() for name, value in (tensors | arrays).items()}
         (draft / WEIGHTS_FILE).write_bytes(to_bytes(plain))
         content = {"format_version": FORMAT_VERSION, **header, "weights_sha256": _file_digest(draft / WEIGHTS_FILE)}
         content["header_sha256"] = _header_digest(content)
@@ -130,9 +140,34 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if header["weights_sha256"] != _file_digest(path):
         raise ValueError(f"`{path}` does not match its digest: it is truncated or was changed; save the model again.")
     try:
-        return header, load_file(path)
+        tensors = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"`{path}` is not a safetensors file ({error}); save the model again.") from error
+    return _put_arrays(header, tensors), tensors
+
+
+def _take_arrays(value: Any, name: str, taken: dict[str, Tensor]) -> Any:
+    """The value with a reference in place of each array, which goes to `taken` under the path of keys to it."""
+    if isinstance(value, np.ndarray):
+        taken[name] = torch.from_numpy(np.array(value, order="C"))
+        return {_REFERENCE: name}
+    if isinstance(value, dict):
+        return {key: _take_arrays(each, f"{name}/{key}" if name else key, taken) for key, each in value.items()}
+    return value
+
+
+def _put_arrays(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """The inverse of :func:`_take_arrays`; what is referred to is taken out of `tensors`."""
+    if isinstance(value, dict):
+        if set(value) == {_REFERENCE}:
+            name = value[_REFERENCE]
+            if name not in tensors:
+                raise ValueError(
+                    f"`{WEIGHTS_FILE}` lacks {name!r}, which `{HEADER_FILE}` refers to; save the model again."
+                )
+            return tensors.pop(name).numpy()
+        return {key: _put_arrays(each, tensors) for key, each in value.items()}
+    return value
 
 
 def _file_digest(path: Path) -> str:

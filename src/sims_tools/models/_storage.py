@@ -31,7 +31,7 @@ def package_versions() -> dict[str, str]:
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """The JSON-ready header of a trained model."""
+    """The header of a trained model: JSON-ready, but for arrays of `confidence_`."""
     setup = model.registry_["setup_args"]
     return {
         "model": model.name,

@@ -23,7 +23,7 @@ from sims_tools.data._matrix import is_in_memory
 from sims_tools.data._moments import gene_moments
 from sims_tools.data._split import stratified_split
 from sims_tools.data._splitter import CellSplitter
-from sims_tools.models._confidence import Confidence
+from sims_tools.models._confidence import Confidence, fit_novelty
 from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
@@ -119,7 +119,7 @@ class TrainingMixin(Knowledge):
         self._check_finite()
         self.training_ = asdict(chosen)
         self.gene_weights_ = self._measure_gene_weights(dataset, train)
-        self.confidence_ = self._fit_confidence(dataset, validation)
+        self.confidence_ = self._fit_confidence(dataset, train, validation)
 
     def _check_finite(self) -> None:
         if not all(bool(torch.isfinite(each).all()) for each in self.module.parameters()):
@@ -163,11 +163,13 @@ class TrainingMixin(Knowledge):
         self.module.class_weights.copy_(balanced_weights(counts, settings.class_weights))
         self.module.label_smoothing = settings.label_smoothing
 
-    def _fit_confidence(self, dataset: CellDataset, validation: np.ndarray) -> Confidence:
+    def _fit_confidence(self, dataset: CellDataset, train: np.ndarray, validation: np.ndarray) -> Confidence:
         cells = np.sort(validation)
-        blocks = dataset.linear_blocks(cells, size=512) if len(cells) else ()
-        logits = [infer_rows(self.module, *block, explain=False).logits for block in blocks]
-        return Confidence.fit(np.concatenate(logits), dataset.labels[cells]) if logits else Confidence()
+        if not len(cells):
+            return Confidence()
+        blocks = dataset.linear_blocks(cells, size=512)
+        logits = np.concatenate([infer_rows(self.module, *block, explain=False).logits for block in blocks])
+        return Confidence.fit(logits, dataset.labels[cells], fit_novelty(dataset, train, cells))
 
     def _measure_gene_weights(self, dataset: CellDataset, train: np.ndarray) -> list[float] | None:
         rng = np.random.default_rng(0)

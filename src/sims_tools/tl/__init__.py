@@ -1,7 +1,9 @@
 """Train, annotate, rank: in place on AnnData."""
 
 from ._annotate import annotate
+from ._evaluate import evaluate
+from ._evaluate_masks import evaluate_masks
 from ._masks import rank_mask_genes
 from ._train import sims_train
 
-__all__ = ["annotate", "rank_mask_genes", "sims_train"]
+__all__ = ["annotate", "evaluate", "evaluate_masks", "rank_mask_genes", "sims_train"]

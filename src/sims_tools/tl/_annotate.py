@@ -19,6 +19,7 @@ from sims_tools.models._storage import package_versions
 from sims_tools.tl._gather import gather
 from sims_tools.tl._prediction_sets import check_sets
 from sims_tools.tl._prediction_sets import prediction_sets as make_sets
+from sims_tools.tl._reject import Novelty, check_reject, find_novel
 from sims_tools.tl._write import Results, check_target, storable, write_annotation
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def annotate(
     classes: Sequence[str] | None = None,
     groupby: str | None = None,
     min_confidence: float | None = None,
+    reject: float | None = None,
     prediction_sets: float | None = None,
     class_conditional: bool = False,
     batch_size: int = 512,
@@ -75,6 +77,12 @@ def annotate(
         Column of `.obs` (a clustering) within which to add a majority vote.
     min_confidence
         Cells whose largest probability is smaller are labelled "Unknown".
+    reject
+        Cells less like the reference than all but this share of its own cells, 0.05 say, are labelled "Unknown". A
+        high probability does not protect them: the network has to choose among its classes, whatever the cell is.
+        At most this share of the cells of known classes is lost, where they are drawn as the validation cells were;
+        of another donor or technology more may be. It is the whole reference that a cell is compared with, whatever
+        `classes` says. Cells that were not measured for some of the model's genes are compared by the others.
     prediction_sets
         Write for each cell the set of classes it may be, such that this share of cells at most, 0.1 say, has a set
         without its true class (split conformal prediction). That holds for cells drawn as the validation cells were,
@@ -96,10 +104,15 @@ def annotate(
 
     `adata.obs[key_added]` : :class:`pandas.Series` (dtype `category`)
         Label. Categories are the model's classes in its order, and "Unknown" where cells may go without a call:
-        `min_confidence` is given, or there are cells without any counts.
+        `min_confidence` or `reject` is given, or there are cells without any counts. Either of the two is enough;
+        probabilities, runners-up, sets and masks of such a cell are those of the call it would have had.
     `adata.obs[f"{key_added}_confidence"]` : :class:`pandas.Series` (dtype `float32`)
         Largest probability, calibrated on the validation cells of training. A cell without counts has equal
         probabilities.
+    `adata.obs[f"{key_added}_novelty"]` : :class:`pandas.Series` (dtype `float32`)
+        Share of the reference's validation cells that are more like it than the cell is, from 0 to 1; cells from
+        1 - `reject` on are "Unknown". Cells beyond all of them are in order, too. NaN for a cell without counts
+        (`reject`).
     `adata.obs[f"{key_added}_second"]`, `adata.obs[f"{key_added}_margin"]` : :class:`pandas.Series`
         The label that comes second, and by how much less its probability is (`float32`). A small margin is what
         doublets, ambient RNA and cells between two types have in common.
@@ -133,15 +146,15 @@ def annotate(
     KeyError
         A column or layer does not exist.
     ValueError
-        The model has no validation cells for prediction sets, or they are asked for together with `classes`;
+        The model has no validation cells for `prediction_sets` or `reject`, or sets are asked for with `classes`;
         no cells or genes, repeated gene names, nearly no shared genes, NaN, infinite, negative or scaled values, an
         unknown class, a damaged model folder, a backed view.
 
     Warns
     -----
     UserWarning
-        Genes with more than 20 %% of the model's mask weight are missing, or classes have too few validation cells for
-        the prediction sets asked for.
+        Genes with more than 20 %% of the model's mask weight are missing, or there are too few validation cells for the
+        sets or the rejection asked for.
 
     Examples
     --------
@@ -156,6 +169,7 @@ def annotate(
     model = load(model) if isinstance(model, str | Path) else model
     _check_request(adata, model, groupby, min_confidence, top_k, batch_size)
     check_sets(model, prediction_sets, classes, class_conditional=class_conditional)
+    check_reject(model, reject)
     allowed = None if classes is None else restrict(model.classes, classes)
     match = model.match(adata)
     if copy:
@@ -170,6 +184,9 @@ def annotate(
         progress_bar=progress_bar,
     )
     found = gather(stream, adata.n_obs, embedding=embedding)
+    novel = None
+    if reject is not None:
+        novel = find_novel(adata, model, match, reject, layer=layer, input_kind=input_kind, batch_size=batch_size)
     params = {
         "model": model.name,
         "layer": layer,
@@ -178,10 +195,11 @@ def annotate(
         "classes": None if classes is None else [str(name) for name in model.classes[allowed]],
         "groupby": groupby,
         "min_confidence": min_confidence,
+        "reject": reject,
         "prediction_sets": prediction_sets,
         "class_conditional": class_conditional,
     }
-    results = _results(adata, keys, model, match, found, allowed, params)
+    results = _results(adata, keys, model, match, found, novel, allowed, params)
     write_annotation(adata, keys, results)
     if adata.isbacked:
         logger.info("The annotation is in memory; `adata.write_h5ad(path)` saves it (`adata.write()` in mode 'r+').")
@@ -208,15 +226,19 @@ def _results(
     model: ClassifierModel,
     match: GeneMatch,
     found: Inferred,
+    novel: Novelty | None,
     allowed: np.ndarray | None,
     params: dict[str, Any],
 ) -> Results:
     prob = _probabilities(model, found, allowed)
-    calls = call_labels(prob, uncalled=found.empty, min_confidence=params["min_confidence"])
-    rejects = params["min_confidence"] is not None or bool(found.empty.any())
+    uncalled = found.empty if novel is None else found.empty | novel.rejected
+    calls = call_labels(prob, uncalled=uncalled, min_confidence=params["min_confidence"])
+    rejects = params["min_confidence"] is not None or novel is not None or bool(found.empty.any())
     results = Results()
     results.obs[keys.label] = _labels(calls.codes, model.classes, rejects)
     results.obs[keys.confidence] = calls.confidence
+    if novel is not None:
+        results.obs[keys.novelty] = novel.shares
     last = params["top_k"] or 1
     codes, values = runners_up(prob, max(last, 2), allowed)
     second = np.where(found.empty, -1, codes[:, :1].max(1, initial=-1))  # a single class has none

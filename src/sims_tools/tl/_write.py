@@ -84,6 +84,12 @@ def write_training(adata: AnnData, keys: Keys, record: Mapping[str, Any], split:
     adata.uns[keys.uns] = {**earlier, **_training_part(record)} if _slots(earlier) else dict(record)
 
 
+def write_scores(adata: AnnData, keys: Keys, name: str, scores: Mapping[str, Any]) -> None:
+    """Write scores beside the annotation they are of, under a name; the next annotation takes them away."""
+    _own(adata)
+    adata.uns[keys.uns] = {**adata.uns[keys.uns], name: dict(scores)}
+
+
 def _own(adata: AnnData) -> None:
     if adata.is_view:
         adata._init_as_actual(adata.copy())

@@ -1,0 +1,146 @@
+"""An annotation and the labels it is to be compared with, cell by cell, out of an annotated object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from sims_tools._keys import UNKNOWN, Keys
+from sims_tools._validate import check_obs_key, check_obsm_key, check_uns_key, listing
+from sims_tools.data._labels import encode_labels
+
+_REMEDY = "Run `sims.tl.annotate` first, and give the same `key` here as `key_added` there."
+
+
+@dataclass(frozen=True)
+class LabelledCalls:
+    """Calls of n cells that have a true label; the first C names are the model's classes.
+
+    Attributes
+    ----------
+    names
+        (C + K,) classes of the model, and after them the K true labels that it could not call.
+    true
+        (n,) true label, in [0, C + K).
+    called
+        (n,) call, in [0, C); C where the cell is not called.
+    prob
+        (n, C) probabilities.
+    sets
+        (n, C) prediction sets, bool, or None.
+    novelty
+        (n,) how unlike the training cells, or None.
+    """
+
+    names: np.ndarray
+    true: np.ndarray
+    called: np.ndarray
+    prob: np.ndarray
+    sets: sparse.csr_matrix | None
+    novelty: np.ndarray | None
+
+
+def read_prob(adata: AnnData, keys: Keys) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (n_obs, C) and names (C,) of their columns, as :func:`sims_tools.tl.annotate` left them."""
+    check_obsm_key(adata, keys.prob, _REMEDY)
+    check_uns_key(adata, keys.uns, _REMEDY)
+    prob = np.asarray(adata.obsm[keys.prob])
+    classes = adata.uns[keys.uns].get("classes", ())
+    if len(classes) != prob.shape[1]:
+        raise ValueError(
+            f"`adata.obsm[{keys.prob!r}]` has {prob.shape[1]} columns, but `adata.uns[{keys.uns!r}]['classes']` "
+            f"names {len(classes)}. {_REMEDY}"
+        )
+    return prob, np.asarray(classes, dtype=object)
+
+
+def read_calls(adata: AnnData, labels_key: str, keys: Keys, *, unlabeled_category: str = UNKNOWN) -> LabelledCalls:
+    """The cells that have both a call (or were rejected) and a true label.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells.
+    labels_key
+        Column of `.obs` with the true labels.
+    keys
+        Names of the annotation's slots.
+    unlabeled_category
+        True label that means "no label", unless the model has a class of that name.
+
+    Raises
+    ------
+    KeyError
+        A column or slot does not exist.
+    ValueError
+        There is nothing to compare, or slots do not fit each other.
+    """
+    check_obs_key(adata, labels_key, "labels_key")
+    check_obs_key(adata, keys.label, "key")
+    if labels_key == keys.label:
+        raise ValueError(f"`labels_key={labels_key!r}` is the annotation itself; expected a column with true labels.")
+    prob, classes = read_prob(adata, keys)
+    known = [str(name) for name in classes]
+    called = _calls(adata.obs[keys.label], known)
+    true, novel = _truth(adata, labels_key, known, _callable(adata.uns[keys.uns], known), unlabeled_category)
+    both = np.flatnonzero((called >= 0) & (true >= 0))
+    if not both.size:
+        raise ValueError(
+            f"No cell has both a true label in `adata.obs[{labels_key!r}]` and a call in `adata.obs[{keys.label!r}]`."
+        )
+    sets = adata.obsm.get(keys.sets)
+    if sets is not None and sets.shape[1] != len(known):
+        raise ValueError(f"`adata.obsm[{keys.sets!r}]` has {sets.shape[1]} columns; expected {len(known)}. {_REMEDY}")
+    novelty = adata.obs.get(keys.novelty)
+    return LabelledCalls(
+        names=np.array([*known, *novel], dtype=object),
+        true=true[both],
+        called=called[both],
+        prob=prob[both],
+        sets=None if sets is None else sparse.csr_matrix(sets)[both],
+        novelty=None if novelty is None else novelty.to_numpy()[both],
+    )
+
+
+def _callable(facts: Mapping[str, Any], known: list[str]) -> set[str]:
+    """Classes that the annotation considered."""
+    chosen = facts.get("params", {}).get("classes", "None")
+    return set(known) if isinstance(chosen, str) else {str(name) for name in chosen}
+
+
+def _calls(column: pd.Series, known: list[str]) -> np.ndarray:
+    """(n,) code of each call; the number of classes where there is none, -1 where nothing is written."""
+    labels = encode_labels(column, None)
+    codes = {name: code for code, name in enumerate(known)}
+    codes.setdefault(UNKNOWN, len(known))
+    if foreign := [name for name in labels.classes if name not in codes]:
+        raise ValueError(
+            f"`adata.obs[{column.name!r}]` holds labels that are not among the model's classes: {listing(foreign)}. "
+            "Annotate again, and put renamed labels into a column of their own."
+        )
+    return np.array([*(codes[name] for name in labels.classes), -1], dtype=np.int64)[labels.codes]
+
+
+def _truth(
+    adata: AnnData, labels_key: str, known: list[str], allowed: set[str], unlabeled_category: str
+) -> tuple[np.ndarray, list[str]]:
+    """(n,) code of each true label, -1 without one, and the names of those that could not be called."""
+    labels = encode_labels(adata.obs[labels_key], None if unlabeled_category in known else unlabeled_category)
+    novel = list(dict.fromkeys(name for name in labels.classes if name not in allowed))
+    if novel and not allowed & set(labels.classes):
+        close = get_close_matches(novel[0], known, n=1)
+        hint = f" Is {novel[0]!r} the same as {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"`adata.obs[{labels_key!r}]` has none of the classes that could be called: it holds {listing(novel)}, "
+            f"these are {listing(sorted(allowed))}.{hint} Bring the labels to the model's names first."
+        )
+    codes = {name: len(known) + rank for rank, name in enumerate(novel)}
+    codes |= {name: code for code, name in enumerate(known) if name in allowed}
+    return np.array([*(codes[name] for name in labels.classes), -1], dtype=np.int64)[labels.codes], novel
