@@ -47,7 +47,9 @@ def demo(**options: Any) -> None:
 @click.option("--unlabeled-category", default="Unknown", show_default=True, help="Label that means no label.")
 @click.option("--split-by", metavar="COLUMN", help="Hold out whole groups (donors, batches) for validation.")
 @click.option("--validation-size", default=0.1, show_default=True, help="Share of each class held out.")
-@click.option("--n-top-genes", metavar="N|all", help="Genes to train on, by variance and class.  [default: the preset's]")
+@click.option(
+    "--n-top-genes", metavar="N|all", help="Genes to train on, by variance and class.  [default: the preset's]"
+)
 @click.option("--max-epochs", type=int, help="Passes over the training cells.  [default: the preset's]")
 @click.option("--accelerator", default="auto", show_default=True, help="Hardware: auto, cpu, gpu.")
 @_seed

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on a few columns."""
+"""Multinomial logistic regression, reduced to its weights."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import logsumexp
+from sklearn.linear_model import LogisticRegression
 
-_STEPS = 200
+_STEPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,27 +35,21 @@ class SoftmaxRegression:
         rows
             (n, d).
         codes
-            (n,) classes 0 to K - 1.
+            (n,) classes 0 to K - 1, each of them there.
         strength
             The ridge is half the summed square of the weights, divided by this, with columns in units of the largest
             spread among them.
         """
+        n_classes = int(codes.max()) + 1
+        if n_classes == 1:
+            return cls(np.zeros((rows.shape[1], 1), np.float32), np.zeros(1, np.float32))
         x = rows.astype(np.float64)
         unit = float(x.std(0).max(initial=0.0)) or 1.0
-        x, wanted = x / unit, np.eye(int(codes.max()) + 1)[codes]
-        d, k = x.shape[1], wanted.shape[1]
-
-        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            weights, offsets = flat[: d * k].reshape(d, k), flat[d * k :]
-            logits = x @ weights + offsets
-            total = logsumexp(logits, axis=1)
-            excess = np.exp(logits - total[:, None]) - wanted
-            value = total.sum() - (logits * wanted).sum() + (weights**2).sum() / (2 * strength)
-            return value, np.concatenate([(x.T @ excess + weights / strength).ravel(), excess.sum(0)])
-
-        found = minimize(loss, np.zeros(d * k + k), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}).x
-        offsets = found[d * k :] - found[d * k :].mean()
-        return cls((found[: d * k].reshape(d, k) / unit).astype(np.float32), offsets.astype(np.float32))
+        fitted = LogisticRegression(C=strength, max_iter=_STEPS).fit(x / unit, codes)
+        weights, offsets = fitted.coef_.T / unit, fitted.intercept_
+        if n_classes == 2:  # given as one difference: half of it to each side
+            weights, offsets = weights * [[-0.5, 0.5]], offsets * [-0.5, 0.5]
+        return cls(weights.astype(np.float32), (offsets - offsets.mean()).astype(np.float32))
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
         """(n, K) of rows (n, d)."""
