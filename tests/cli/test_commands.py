@@ -42,11 +42,13 @@ def test_train_saves_a_model_and_reports_scores(model):
 def test_annotate_writes_an_annotated_copy(files, model):
     before = (files / "query.h5ad").read_bytes()
     out = files / "new" / "out.h5ad"
-    done = _run("annotate", files / "query.h5ad", "--model", model[0], "-o", out, "--top-k", 2, "--groupby", "donor")
+    options = ("--top-k", 2, "--groupby", "donor", "--reject", 0.2, "--prediction-sets", 0.2)
+    done = _run("annotate", files / "query.h5ad", "--model", model[0], "-o", out, *options)
     assert done.exit_code == 0, done.output
     annotated = anndata.read_h5ad(out)
     direct = anndata.read_h5ad(files / "query.h5ad")
-    sims.tl.annotate(direct, model[0], top_k=2, groupby="donor", progress_bar=False)
+    asked = {"top_k": 2, "groupby": "donor", "reject": 0.2, "prediction_sets": 0.2}
+    sims.tl.annotate(direct, model[0], **asked, progress_bar=False)
     assert list(annotated.obs) == list(direct.obs)
     np.testing.assert_array_equal(annotated.obsm["sims_prob"], direct.obsm["sims_prob"])
     assert (files / "query.h5ad").read_bytes() == before

@@ -69,6 +69,8 @@ def train(**options: Any) -> None:
 @_layer
 @click.option("--key-added", default="sims", show_default=True, help="Name for what is written.")
 @click.option("--min-confidence", type=float, help='Smallest probability that is called; below it, "Unknown".')
+@click.option("--reject", type=float, help='Share of known cells that may be lost to call cells unlike them "Unknown".')
+@click.option("--prediction-sets", type=float, help="Share of cells whose set may miss the true class.")
 @click.option("--top-k", type=int, help="Write the runners-up, too, down to this rank.")
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="Consider this class only (repeat for more).")
 @click.option("--groupby", metavar="COLUMN", help="Add a majority vote within these groups.")
