@@ -85,8 +85,8 @@ class Study:
             traceback.print_exc()
             found = {"error": f"{type(error).__name__}: {error}"}
         write(self.section, {**about, **found})
-        name = ", ".join(str(about[key]) for key in about["asked"] if key != "recipe")
-        print(f"{name}: {found.get(self.result, 'failed')}", flush=True)
+        more = ", ".join(f"{key} {about[key]}" for key in about["asked"] if key not in ("set", "recipe"))
+        print(f"{about['set']}, {more}: {self.result} {found.get(self.result, 'failed')}", flush=True)
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:
