@@ -100,7 +100,7 @@ FULL = Grid(
     train_options=(
         {"n_top_genes": "preset"},
         {},
-        {"max_epochs": 12, "batch_size": 256, "attention_scale": 0.1},
+        {"n_top_genes": "preset", "n_members": 1},
     ),
     annotate=(*((10_000, n_genes) for n_genes in GENES), (50_000, 20_000), (100_000, 20_000)),
 )
