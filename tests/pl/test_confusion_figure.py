@@ -1,3 +1,4 @@
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,3 +84,9 @@ def test_errors(called):
     called.obs["truth"] = pd.Categorical([None] * 6, categories=["a"])
     with pytest.raises(ValueError, match="No cell has both"):
         pl.confusion_matrix(called, "truth")
+
+
+def test_lines_of_the_users_style_do_not_cross_the_matrix(called):
+    with mpl.rc_context({"axes.grid": True}):
+        axes = pl.confusion_matrix(called, "truth", show=False)
+        assert not any(line.get_visible() for line in (*axes.get_xgridlines(), *axes.get_ygridlines()))

@@ -7,9 +7,11 @@ from math import ceil
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import scanpy as sc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from sims_tools.pl._text import SIZE, shorten, text_width
@@ -124,6 +126,12 @@ def hand_back(axes: Axes | Sequence[Axes], show: bool | None, return_fig: bool) 
         plt.show()
         return None
     return axes
+
+
+def draw_matrix(ax: Axes, values: np.ndarray, **options: Any) -> AxesImage:
+    """A cell for each value, without lines of the user's style across them."""
+    ax.grid(False)
+    return ax.imshow(values, aspect="auto", interpolation="nearest", **options)
 
 
 def plain(ax: Axes) -> None:

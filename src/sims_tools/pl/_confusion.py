@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
 from sims_tools._validate import check_choice, check_obs_key
-from sims_tools.pl._canvas import BAR_ROOM, PAD, canvas, colour_bar, hand_back, inches, ink_for, pitch_for, plain
+from sims_tools.pl._canvas import (
+    BAR_ROOM,
+    PAD,
+    canvas,
+    colour_bar,
+    draw_matrix,
+    hand_back,
+    inches,
+    ink_for,
+    pitch_for,
+    plain,
+)
 from sims_tools.pl._text import SIZE, label_ticks, shorten, text_width
 
 _MOST_NUMBERED = 20
@@ -80,7 +91,7 @@ def confusion_matrix(
     bottom = text_width(columns) + 0.35 + PAD
     ax = canvas(ax, width, height, left=text_width(rows) + 0.35 + PAD, right=BAR_ROOM, bottom=max(bottom, 0.6))
     ceiling = max(values.max(), 1) if normalize is None else (values.max() or 1 if normalize == "all" else 1)
-    image = ax.imshow(values, aspect="auto", cmap="Blues", vmin=0, vmax=ceiling, interpolation="nearest")
+    image = draw_matrix(ax, values, cmap="Blues", vmin=0, vmax=ceiling)
     width, height = inches(ax)
     label_ticks(ax.yaxis, rows, height / len(rows))
     label_ticks(ax.xaxis, columns, width / len(columns), rotation=90)

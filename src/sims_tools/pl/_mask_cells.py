@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from sims_tools.data._mask_stats import group_sums
-from sims_tools.pl._canvas import BAR_ROOM, PAD, canvas, colour_bar, inches, pitch_for, plain
+from sims_tools.pl._canvas import BAR_ROOM, PAD, canvas, colour_bar, draw_matrix, inches, pitch_for, plain
 from sims_tools.pl._colors import MATRIX_MAP
 from sims_tools.pl._mask_inputs import MaskInputs
 from sims_tools.pl._text import SIZE, label_ticks, shorten, size_for, spread, text_width
@@ -32,7 +32,7 @@ def draw_cells(inputs: MaskInputs, ax: Axes | None) -> Axes:
     height = max(len(names) * pitch_for(len(names), wish=0.15), 3.5)
     left = text_width(names) + _STRIP + _LEAD + 3 * PAD
     ax = canvas(ax, width, height, left=left, right=BAR_ROOM, bottom=max(text_width(genes) + 2 * PAD, 0.6))
-    image = ax.imshow(shown, aspect="auto", cmap=MATRIX_MAP, vmin=0, vmax=top_of_scale(shown), interpolation="nearest")
+    image = draw_matrix(ax, shown, cmap=MATRIX_MAP, vmin=0, vmax=top_of_scale(shown))
     label_ticks(ax.xaxis, genes, inches(ax)[0] / max(len(genes), 1), rotation=90)
     ax.set_yticks([])
     plain(ax)
@@ -62,7 +62,7 @@ def _label_strip(ax: Axes, inputs: MaskInputs, codes: NDArray[np.intp], names: l
     width, height = inches(ax)
     strip = ax.inset_axes((-(_STRIP + 0.04) / width, 0, _STRIP / width, 1), sharey=ax)
     colors = ListedColormap([inputs.colors[name] for name in inputs.groups] or ["white"])
-    strip.imshow(codes[:, None], aspect="auto", cmap=colors, vmin=-0.5, vmax=colors.N - 0.5, interpolation="nearest")
+    draw_matrix(strip, codes[:, None], cmap=colors, vmin=-0.5, vmax=colors.N - 0.5)
     strip.set_xticks([])
     plain(strip)
     edges = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))]) - 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from sims_tools.pl._canvas import BAR_ROOM, PAD, canvas, colour_bar, inches, pitch_for, plain
+from sims_tools.pl._canvas import BAR_ROOM, PAD, canvas, colour_bar, draw_matrix, inches, pitch_for, plain
 from sims_tools.pl._colors import MATRIX_MAP
 from sims_tools.pl._mask_inputs import MaskInputs
 from sims_tools.pl._text import label_ticks, shorten, text_width
@@ -28,7 +28,7 @@ def draw_heatmap(inputs: MaskInputs, ax: Axes | None) -> Axes:
     ax = canvas(
         ax, width, height, left=text_width(rows) + 2 * PAD, right=BAR_ROOM, bottom=max(text_width(genes) + 2 * PAD, 0.6)
     )
-    image = ax.imshow(shown, aspect="auto", cmap=MATRIX_MAP, vmin=0, vmax=1, interpolation="nearest")
+    image = draw_matrix(ax, shown, cmap=MATRIX_MAP, vmin=0, vmax=1)
     width, height = inches(ax)
     label_ticks(ax.yaxis, rows, height / max(len(rows), 1))
     label_ticks(ax.xaxis, genes, width / max(len(genes), 1), rotation=90)

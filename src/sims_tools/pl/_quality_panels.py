@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from sims_tools.pl._canvas import colour_bar, inches, ink_for, plain
+from sims_tools.pl._canvas import colour_bar, draw_matrix, inches, ink_for, plain
 from sims_tools.pl._colors import MATRIX_MAP
 from sims_tools.pl._text import SIZE, label_ticks
 
@@ -145,7 +145,7 @@ def draw_families(ax: Axes, table: pd.DataFrame, classes: Sequence[str]) -> None
     shares = shares[list(dict.fromkeys(table["family"]))]
     values = shares.to_numpy(dtype=float)
     ceiling = max(float(values.max()), 0.1)
-    image = ax.imshow(values, aspect="auto", cmap=MATRIX_MAP, vmin=0, vmax=ceiling, interpolation="nearest")
+    image = draw_matrix(ax, values, cmap=MATRIX_MAP, vmin=0, vmax=ceiling)
     names = [str(name).replace("_", " ") for name in shares.columns]
     label_ticks(ax.xaxis, names, inches(ax)[0] / len(names), rotation=90, size=SIZE)
     if inches(ax)[1] / len(classes) >= _LEAST_ROW:
