@@ -87,15 +87,14 @@ class AttentiveTransformer(nn.Module):
         prior
             (B, p) how much of each feature may still be used. None stands for ones.
         nonzero
-            (B, p) bool: features that are not zero; needed, and read, where only these are selected.
+            (B, p) bool: features that are not zero, where only these are selected; None where all may be.
 
         Returns
         -------
         (B, p), non-negative, each row sums to 1, at least float32. A row with nothing to select from is zero.
         """
         scores = self.norm(self.linear(attention))
-        allowed = nonzero if self.nonzero_only else None
-        return select_among(self.selector, scores if prior is None else scores * prior, allowed, self.limit)
+        return select_among(self.selector, scores if prior is None else scores * prior, nonzero, self.limit)
 
 
 def _take_limit(part: Any, _: object) -> None:

@@ -120,7 +120,7 @@ class TabNet(nn.Module):
         if not 0 < attention_scale < math.inf:
             raise ValueError(f"`attention_scale` must be positive and finite, found {attention_scale}.")
         self.n_input, self.n_d, self.n_a = n_input, n_d, n_a
-        self.gamma = float(gamma)
+        self.gamma, self.nonzero_only = float(gamma), bool(nonzero_only)
         self.sparsity = float(sparsity)
         norm: dict[str, Any] = {"virtual_batch_size": virtual_batch_size, "momentum": momentum}
         layers: dict[str, Any] = {"n_shared": n_shared, "n_independent": n_independent, **norm}
@@ -129,7 +129,7 @@ class TabNet(nn.Module):
         self.shared = glu_linears(n_input, n_hidden, n_shared)
         self.splitter = FeatureTransformer(n_input, n_hidden, **layers)
         masks: dict[str, Any] = {"selector": selector, "scale": attention_scale}
-        masks |= {"max_selected": max_selected, "nonzero_only": bool(nonzero_only)}
+        masks |= {"max_selected": max_selected, "nonzero_only": self.nonzero_only}
         self.attentives = nn.ModuleList(AttentiveTransformer(n_a, n_input, **masks, **norm) for _ in range(n_steps))
         self.transformers = nn.ModuleList(FeatureTransformer(n_input, n_hidden, **layers) for _ in range(n_steps))
         self.head = linear(n_d, n_classes)
@@ -210,7 +210,7 @@ class TabNet(nn.Module):
         """
         if x.ndim != 2 or x.shape[1] != self.n_input:
             raise ValueError(f"Expected features of shape (n_obs, {self.n_input}), found {tuple(x.shape)}.")
-        nonzero = x != 0
+        nonzero = x != 0 if self.nonzero_only else None
         x = self.input_norm(x)
         attention = self.splitter(x, self.shared)[:, self.n_d :]
         prior: Tensor | None = None

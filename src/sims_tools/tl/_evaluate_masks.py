@@ -164,10 +164,11 @@ def evaluate_masks(
     source: dict[str, Any] = {"key": key, "layer": layer, "input_kind": input_kind, "max_cells": max_cells}
     cells = choose_cells(adata, model, stored, labels_key, **source, rng=rng)
     _check_masks(cells, masks_of_model(model, cells, batch_size), key)
-    tested = differential_expression(log_cp10k(cells.counts, cells.totals), cells.codes)
+    values = log_cp10k(cells.counts, cells.totals)
+    tested = differential_expression(values, cells.codes)
     probe = Probe(model, cells, batch_size)
     lengths = _lengths(n_genes, int(cells.match.found.sum()))
-    lists = gene_lists(probe, cells, tested, against, max(lengths), rng)
+    lists = gene_lists(probe, cells, values, tested, against, max(lengths), rng)
     tables = faithfulness(probe, lists, lengths, cells.classes, progress_bar=progress_bar)
     if retrained is not None:
         options = {"n_top": n_top, "batch_size": batch_size}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from sims_tools.data._gene_rankings import (
     Ranking,
@@ -16,7 +17,6 @@ from sims_tools.data._gene_rankings import (
     rank_random,
 )
 from sims_tools.data._mask_stats import group_means
-from sims_tools.data._moments import log_cp10k
 from sims_tools.tl._faithfulness import GeneList, Probe
 from sims_tools.tl._mask_cells import MaskCells
 
@@ -29,6 +29,7 @@ _DRAWS = 3
 def gene_lists(
     probe: Probe,
     cells: MaskCells,
+    values: sparse.csr_matrix,
     tested: list[pd.DataFrame],
     against: Sequence[str],
     depth: int,
@@ -42,6 +43,8 @@ def gene_lists(
         Finds places.
     cells
         The cells.
+    values
+        (n, n_features) log1p CP10K of the cells.
     tested
         Differential expression of each class.
     against
@@ -51,7 +54,6 @@ def gene_lists(
     rng
         Where chance comes from.
     """
-    values = log_cp10k(cells.counts, cells.totals)
     expressed = np.flatnonzero(np.bincount(values.indices, minlength=values.shape[1]))
     by_mask = rank_by_weight(cells.mask_means, np.flatnonzero(cells.match.found), depth)
     levels = group_means(values, cells.codes, len(cells.classes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -153,7 +154,7 @@ class Attention:
         if self.chunks.measure:
             run_tasks(
                 score_variance, len(self.chunks) * (len(self.stripes) - 1),
-                self.stripes, self.chunks.first_rows, weight, self._covariance(), self.variance,
+                self.stripes, self.chunks.first_rows, weight, self._covariance, self.variance,
             )  # fmt: skip
         dots, values, genes = (unset(stored.values.shape, kind) for kind in (weight.dtype, weight.dtype, np.int32))
         stripe = max(64, STRIPE_BYTES // weight[0].nbytes)
@@ -174,6 +175,7 @@ class Attention:
         )  # fmt: skip
         return stored.indptr, genes, values, selected, levels
 
+    @cached_property
     def _covariance(self) -> np.ndarray:
         """(n_chunks, n_a, n_a) sums of products of the features of each chunk."""
         bounds = zip(self.chunks.first_rows, self.chunks.first_rows[1:], strict=False)
@@ -240,7 +242,7 @@ class Attention:
         grads = like(self.weight), like(self.gain), like(self.bias)
         run_tasks(
             weight_grad, n_stripes,
-            self.stripes, self.chunks.first_rows, indptr, genes, push, self.features, self._covariance(), self.weight,
+            self.stripes, self.chunks.first_rows, indptr, genes, push, self.features, self._covariance, self.weight,
             self.gain, self.mean, self.variance, self.chunks.measure, self.eps, *grads, curvature, drift,
         )  # fmt: skip
         gradients.add(self.part.linear.weight, grads[0])

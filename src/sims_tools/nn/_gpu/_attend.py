@@ -46,7 +46,7 @@ def attend(
     ghosts: Ghosts,
     gamma: float,
     go_on: bool,
-    nonzero: Tensor,
+    nonzero: Tensor | None,
 ) -> Selected:
     """Mask of one step, the same as :class:`AttentiveTransformer` computes.
 
@@ -68,13 +68,13 @@ def attend(
     go_on
         Compute the prior of the next step.
     nonzero
-        (B, p) bool: features that are not zero.
+        (B, p) bool: features that are not zero, where only these are selected; None where all may be.
 
     Returns
     -------
     Mask, prior of the next step, and entropy of each row.
     """
-    if attentive.nonzero_only:
+    if nonzero is not None:
         silent = ~nonzero.any(1)
         found = _attend(attentive, attention, prior, ghosts, gamma, go_on, nonzero | silent[:, None])
         mask, entropy = found.mask.masked_fill(silent[:, None], 0), found.entropy.masked_fill(silent, 0)

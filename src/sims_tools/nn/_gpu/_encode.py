@@ -95,7 +95,7 @@ def _encode_block(
     attention = splitter(pattern, None, ghosts)[:, network.n_d :]
     prior: Tensor | None = None
     decisions, entropies = [], []
-    nonzero = rows.with_values(rows.values != 0).to_dense() if attentives[0].nonzero_only else rows.values.new_empty(0)
+    nonzero = rows.with_values(rows.values != 0).to_dense() if network.nonzero_only else None
     explanation = _RunningMean() if explain else None
     steps: list[SparseRows] | None = [] if keep_steps else None
     for number, (attentive, transformer) in enumerate(zip(attentives, transformers, strict=True), start=1):
