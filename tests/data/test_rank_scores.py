@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from sims_tools.data._rank_scores import auroc, jaccard, spearman, top
+from sims_tools.confidence._auroc import auroc
+from sims_tools.data._rank_scores import jaccard, spearman, top
 
 
 def test_top_leaves_out_what_has_no_weight():

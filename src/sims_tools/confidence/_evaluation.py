@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.stats import rankdata
 
 from sims_tools._keys import UNKNOWN
 
+from ._auroc import auroc
 from ._calibration_scores import brier_score, calibration_error, negative_log_likelihood, reliability_table
 from ._checks import check_codes, check_prob
 from ._class_scores import class_scores, confusion_counts, mean_scores
@@ -230,9 +230,5 @@ def _novel(cells: _Cells, names: np.ndarray) -> pd.DataFrame:
 
 def _separation(cells: _Cells, novel: np.ndarray) -> dict[str, float]:
     """AUROC of these cells against the known ones: how often, of one of each, the novel one is trusted less."""
-    found = {}
-    n_known, n_novel = int(cells.known.sum()), int(novel.sum())
-    for by, values in cells.trust.items():
-        ranks = rankdata(-np.concatenate([values[cells.known], values[novel]]))[n_known:]
-        found[f"auroc_{by}"] = float((ranks.sum() - n_novel * (n_novel + 1) / 2) / (n_known * n_novel))
-    return found
+    chosen = cells.known | novel
+    return {f"auroc_{by}": auroc(-values[chosen], novel[chosen]) for by, values in cells.trust.items()}

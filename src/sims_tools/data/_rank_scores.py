@@ -1,4 +1,4 @@
-"""How well two rankings of genes agree, and a ranking with a set."""
+"""How well two rankings of genes agree."""
 
 from __future__ import annotations
 
@@ -29,11 +29,3 @@ def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     one, other = one - one.mean(), other - other.mean()
     size = np.sqrt((one @ one) * (other @ other))
     return float(one @ other / size) if size > 0 else float(np.array_equal(first, second))
-
-
-def auroc(weights: NDArray[np.float64], members: NDArray[np.bool_]) -> float:
-    """Probability that a member weighs more than another gene, ties counting half; NaN where there is no pair."""
-    n_in, n_out = int(members.sum()), int((~members).sum())
-    if not n_in or not n_out:
-        return np.nan
-    return float((rankdata(weights)[members].sum() - n_in * (n_in + 1) / 2) / (n_in * n_out))

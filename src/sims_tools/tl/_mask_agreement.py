@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sims_tools._validate import listing
-from sims_tools.data._rank_scores import auroc, top
+from sims_tools.confidence._auroc import auroc
+from sims_tools.data._rank_scores import top
 
 SIGNIFICANT = 0.05
 """Largest adjusted p-value of a gene that counts as differentially expressed."""
