@@ -45,7 +45,7 @@ def test_never_waits_for_the_device(training: bool, rows: int) -> None:
     network, x = make().train(training), batch(rows)
 
     def step() -> None:
-        found = encode(network, x, explain=False, keep_steps=False)
+        found = encode(network, x, keep_steps=False)
         (network.head(found.embedding).square().sum() + found.entropy).backward()
 
     step()  # compiles
@@ -63,12 +63,12 @@ def test_memory_of_annotation_is_bounded() -> None:
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     with torch.no_grad():
-        encode(network, rows, explain=True, keep_steps=False)
+        encode(network, rows, keep_steps=True)
     assert torch.cuda.max_memory_allocated() - before < 1e9
 
 
 def test_same_bits_twice() -> None:
     network, rows = make(center=False), batch(24)
-    first, second = (encode(copy.deepcopy(network), rows, explain=True, keep_steps=False) for _ in range(2))
+    first, second = (encode(copy.deepcopy(network), rows, keep_steps=True) for _ in range(2))
     assert torch.equal(first.embedding, second.embedding)
-    assert torch.equal(first.masks.values, second.masks.values)
+    assert torch.equal(first.trace.masks[0].values, second.trace.masks[0].values)

@@ -19,8 +19,9 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from torch.nn.functional import cross_entropy
 
 from sims_tools.nn import SparseRows, TabNet
+from sims_tools.nn._explanation import size_shares
 from sims_tools.nn._gpu import _attend, _encode, _sparse_linear, _torch_ops, encode, supported
-from sims_tools.nn._tabnet import LOG_FLOOR
+from sims_tools.nn._output import LOG_FLOOR, Trace
 
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
@@ -76,9 +77,7 @@ def batch(rows: int, n_input: int = 24, *, density: float = 0.4, seed: int = 0) 
 def collect(network: TabNet, logits: Tensor, entropy: Tensor, masks: Tensor, steps: list[Tensor]) -> Results:
     """Everything two versions must agree on; runs the backward pass."""
     labels = torch.arange(len(logits), device=logits.device) % C
-    weights = torch.linspace(0, 1, masks.shape[1], dtype=masks.dtype, device=masks.device)
-    explained = (masks * weights).square().sum()  # the explanation has a gradient, too
-    (cross_entropy(logits, labels) + 0.05 * entropy + explained).backward()
+    (cross_entropy(logits, labels) + 0.05 * entropy).backward()
     found = {"logits": logits, "entropy": entropy, "masks": masks}
     found |= {f"mask {step}": mask for step, mask in enumerate(steps)}
     found |= {f"gradient of {name}": value.grad for name, value in network.named_parameters()}
@@ -97,10 +96,14 @@ def plain(network: TabNet, x: Tensor) -> Results:
 def fast(network: TabNet, x: Tensor, ops: str) -> Results:
     network = copy.deepcopy(network).to(DEVICE)
     with using(ops):
-        found = encode(network, SparseRows.from_dense(x.to(DEVICE)), explain=True, keep_steps=True)
+        found = encode(network, SparseRows.from_dense(x.to(DEVICE)), keep_steps=True)
         logits = network.head(found.embedding)
-        steps = [step.to_dense() for step in found.steps]
-        return collect(network, logits, found.entropy, found.masks.to_dense(), steps)
+        steps = [step.to_dense() for step in found.trace.masks]
+        return collect(network, logits, found.entropy, joined(found.trace).to_dense(), steps)
+
+
+def joined(trace: Trace) -> SparseRows:
+    return trace.join(size_shares(trace.decisions[None])[0])
 
 
 def distance(found: Results, expected: Results) -> tuple[float, str]:
@@ -207,29 +210,29 @@ def test_no_rows(ops: str) -> None:
     network = make().eval().to(DEVICE)
     rows = SparseRows.from_dense(batch(0).to(DEVICE))
     with using(ops), torch.no_grad():
-        found = encode(network, rows, explain=True, keep_steps=True)
+        found = encode(network, rows, keep_steps=True)
     assert found.embedding.shape == (0, 8)
     assert found.entropy == 0
-    assert found.masks.shape == (0, 24)
+    assert joined(found.trace).shape == (0, 24)
 
 
 def test_what_is_not_asked_for_is_not_made() -> None:
-    found = encode(make(), SparseRows.from_dense(batch(9)), explain=False, keep_steps=False)
-    assert found.masks is None
-    assert found.steps is None
+    found = encode(make(), SparseRows.from_dense(batch(9)), keep_steps=False)
+    assert found.trace is None
 
 
 def test_blocks_of_rows_give_the_same_as_one_batch() -> None:
     network, rows = make().eval(), SparseRows.from_dense(batch(23))
     with torch.no_grad():
-        whole = encode(network, rows, explain=True, keep_steps=True)
+        whole = encode(network, rows, keep_steps=True)
         with mock.patch.object(_encode, "BLOCK_ELEMENTS", 5 * 24):
             sizes = [block.n_rows for block in _encode._blocks(rows, 5)]
-            parts = encode(network, rows, explain=True, keep_steps=True)
+            parts = encode(network, rows, keep_steps=True)
     assert sizes == [5, 5, 5, 5, 3]
     torch.testing.assert_close(parts.embedding, whole.embedding)
     torch.testing.assert_close(parts.entropy, whole.entropy)
-    for found, expected in zip([parts.masks, *parts.steps], [whole.masks, *whole.steps], strict=True):
+    torch.testing.assert_close(parts.trace.decisions, whole.trace.decisions)
+    for found, expected in zip(parts.trace.masks, whole.trace.masks, strict=True):
         assert torch.equal(found.indptr, expected.indptr)
         assert torch.equal(found.indices, expected.indices)
         torch.testing.assert_close(found.values, expected.values)
@@ -239,16 +242,16 @@ def test_a_training_batch_is_never_cut() -> None:
     network, rows = make(virtual_batch_size=8).train(), SparseRows.from_dense(batch(23))
     other = copy.deepcopy(network)
     with torch.no_grad(), mock.patch.object(_encode, "BLOCK_ELEMENTS", 1):
-        cut = encode(network, rows, explain=False, keep_steps=False)
-    assert torch.equal(cut.embedding, encode(other, rows, explain=False, keep_steps=False).embedding)
+        cut = encode(network, rows, keep_steps=False)
+    assert torch.equal(cut.embedding, encode(other, rows, keep_steps=False).embedding)
 
 
 def test_mixed_precision_computes_in_the_precision_of_the_weights() -> None:
     network, rows = make(dtype=torch.float32).eval(), SparseRows.from_dense(batch(9).float())
-    expected = encode(network, rows, explain=True, keep_steps=False)
+    expected = encode(network, rows, keep_steps=True)
     with torch.autocast("cpu", torch.bfloat16):
-        found = encode(network, rows, explain=True, keep_steps=False)
-    assert found.embedding.dtype == found.masks.dtype == torch.float32
+        found = encode(network, rows, keep_steps=True)
+    assert found.embedding.dtype == found.trace.masks[0].dtype == torch.float32
     assert torch.equal(found.embedding, expected.embedding)
 
 
@@ -260,11 +263,11 @@ def test_nothing_depends_on_the_values_before_they_are_known(training: bool, cen
         network = TabNet(24, C, center=center, virtual_batch_size=8).train(training)
         indices = torch.zeros(90, dtype=torch.int32)
         rows = SparseRows(torch.zeros(21, dtype=torch.int64), indices, torch.zeros(90), 24)
-        found = encode(network, rows, explain=False, keep_steps=False)
+        found = encode(network, rows, keep_steps=False)
         (network.head(found.embedding).sum() + found.entropy).backward()
         assert found.embedding.shape == (20, 8)
         with pytest.raises(DynamicOutputShapeException):  # how many genes a mask holds
-            encode(network, rows, explain=True, keep_steps=False)
+            encode(network, rows, keep_steps=True)
 
 
 def test_supported_only_on_a_gpu() -> None:

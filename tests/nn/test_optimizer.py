@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sims_tools.nn import ThreadedAdam, ThreadedAdamW, _fast, _optimizer, _paths, move_towards, steady_threads
+from sims_tools.nn import Follower, ThreadedAdam, ThreadedAdamW, _fast, _optimizer, _paths, steady_threads
 
 PAIRS = [(ThreadedAdam, torch.optim.Adam), (ThreadedAdamW, torch.optim.AdamW)]
 
@@ -104,10 +104,10 @@ def test_without_kernels_torch_does_it_all(monkeypatch):
     monkeypatch.setattr(_fast, "check", broken)
     _paths.cpu_kernels.cache_clear()
     try:
-        assert not any(_optimizer._is_large(each) for each in found)
+        assert not any(_optimizer._readable(each) for each in found)
         ThreadedAdamW(found, lr=0.01, fused=True).step()
         averages = [each.detach().clone() for each in expected]
-        move_towards(averages, [each.detach() for each in found], 0.5)
+        Follower(averages, found).follow(0.5)
     finally:
         _paths.cpu_kernels.cache_clear()
     for a, b, c in zip(found, expected, averages, strict=True):
@@ -130,6 +130,6 @@ def test_gradients_laid_out_otherwise_are_brought_into_line():
 def test_averages_move_by_their_share():
     values = [each.detach() for each in weights()]
     averages = copy.deepcopy([each * 0 for each in values])
-    move_towards(averages, values, 0.25)
+    Follower(averages, values).follow(0.25)
     for average, value in zip(averages, values, strict=True):
         torch.testing.assert_close(average, 0.25 * value)

@@ -5,27 +5,33 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import lightning.pytorch as lightning
+import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from sims_tools.nn import move_towards
+from sims_tools.nn import Follower
 
 State = dict[str, Tensor]
 
 _SLOW = 0.9
-"""Decay of several steps together above which not each of them is needed."""
+"""Decay of several steps together down to which not each of them is needed."""
 
 
 def _copy(state: State) -> State:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
+def _write(values: State, state: State) -> None:
+    """Copy values to where those of another state lie."""
+    torch._foreach_copy_([each.detach() for each in state.values()], [values[name] for name in state])
+
+
 class RunningAverage:
     """Exponential moving average of a state dict, batch-norm statistics included.
 
-    The decay is warmed up as (1 + step) / (10 + step), so that the first steps do not linger. Once it is slow, only
-    every fourth step is taken in, with the decay of four steps: the average is the same but for what happens within
-    them, and costs a quarter.
+    The decay is warmed up as (1 + step) / (10 + step), so that the first steps do not linger. Where it is slow, up to
+    four steps are taken in together, with the decay of all of them: the average is the same but for what happens within
+    them.
 
     Parameters
     ----------
@@ -38,7 +44,9 @@ class RunningAverage:
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.state: State = {}
-        self._step = 0
+        self._step = self._waiting = 0
+        self._left = 1.0
+        self._live: State | None = None
 
     def update(self, state: State) -> None:
         """Take one step's weights into the average.
@@ -46,20 +54,27 @@ class RunningAverage:
         Parameters
         ----------
         state
-            The weights, under the same names at each step.
+            The weights, where they lie at each step.
         """
         self._step += 1
-        decay = min(self.decay, (1 + self._step) / (10 + self._step))
-        slow = decay**self.EVERY > _SLOW
-        if slow and self._step % self.EVERY:
+        self._waiting += 1
+        self._left *= min(self.decay, (1 + self._step) / (10 + self._step))
+        if self._left > _SLOW and self._waiting < self.EVERY:
             return
-        if not self.state:
-            self.state = _copy(state)
-        real = [name for name, value in state.items() if value.is_floating_point()]
-        averages, values = [self.state[name] for name in real], [state[name].detach() for name in real]
-        move_towards(averages, values, 1 - (decay**self.EVERY if slow else decay))
-        for name in state.keys() - set(real):
-            self.state[name].copy_(state[name])
+        if state is not self._live:
+            self._begin(state)
+        self._follower.follow(1 - self._left)
+        for average, value in self._counts:
+            average.copy_(value)
+        self._waiting, self._left = 0, 1.0
+
+    def _begin(self, state: State) -> None:
+        self._live = state
+        self.state = self.state or _copy(state)
+        pairs = [(self.state[name], value) for name, value in state.items()]
+        self._counts = [pair for pair in pairs if not pair[1].is_floating_point()]
+        real = [pair for pair in pairs if pair[1].is_floating_point()]
+        self._follower = Follower([average for average, _ in real], [value for _, value in real])
 
 
 class KeepWeights(Callback):
@@ -107,15 +122,15 @@ class KeepWeights(Callback):
     def on_validation_start(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Swap the average in."""
         if self.average is not None and self.average.state:
-            self._raw = _copy(plan.module.state_dict())
-            plan.module.load_state_dict(self.average.state)
+            self._raw = _copy(self._live)
+            _write(self.average.state, self._live)
 
     def on_validation_end(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Judge the epoch, then swap the raw weights back."""
         if not trainer.sanity_checking and self.monitor in trainer.callback_metrics:
-            self._judge(trainer, plan.module.state_dict())
+            self._judge(trainer, self._live)
         if self._raw:
-            plan.module.load_state_dict(self._raw)
+            _write(self._raw, self._live)
             self._raw = {}
 
     def _judge(self, trainer: lightning.Trainer, state: State) -> None:

@@ -86,6 +86,7 @@ _DEFAULT = Preset(
         "attention_scale": 0.02,
         "max_selected": 40,
         "nonzero_only": True,
+        "step_weights": "class",
     },
     training=TrainingSettings(
         optimizer="AdamW",

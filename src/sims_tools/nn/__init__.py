@@ -2,7 +2,7 @@
 
 from ._ensemble import Ensemble
 from ._ghost_norm import GhostBatchNorm
-from ._optimizer import ThreadedAdam, ThreadedAdamW, move_towards
+from ._optimizer import Follower, ThreadedAdam, ThreadedAdamW
 from ._output import NetworkOutput
 from ._paths import steady_threads
 from ._rows import SparseRows
@@ -12,6 +12,7 @@ from ._tabnet import TabNet
 __all__ = [
     "SELECTORS",
     "Ensemble",
+    "Follower",
     "GhostBatchNorm",
     "NetworkOutput",
     "SparseRows",
@@ -20,7 +21,6 @@ __all__ = [
     "ThreadedAdamW",
     "entmax15",
     "get_selector",
-    "move_towards",
     "sparsemax",
     "steady_threads",
 ]

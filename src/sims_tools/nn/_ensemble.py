@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ._explanation import weighted_sum
 from ._output import NetworkOutput
 from ._rows import SparseRows
+from ._tabnet import TabNet
+from ._together import explanation, read
 
 
 class Ensemble(nn.Module):
-    """Networks that differ in their initial weights; probabilities and masks are averaged.
+    """Networks that differ in their initial weights; their probabilities are averaged.
 
     Members are trained side by side, each on its own loss: what one gets wrong another may get right (Lakshminarayanan,
     Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles", NeurIPS 2017).
@@ -45,37 +49,43 @@ class Ensemble(nn.Module):
         x
             (B, p) features.
         explain
-            Return the mean of the members' masks.
+            Return the members' masks averaged, those of TabNets as their `step_weights` says.
 
         Returns
         -------
         logits (B, n_classes): logarithm of the mean of the members' probabilities; their embeddings side by side;
         masks; mean penalty; and the logits of each member.
         """
+        members = [each for each in self.members if isinstance(each, TabNet)]
+        if len(members) < len(self.members) or len({_kind(each) for each in members}) > 1:
+            return self._each(x, explain=explain)
+        reading = read(members, x, explain=explain)
+        logits = _together(reading.logits)
+        masks = explanation(members, reading, logits.detach().argmax(1)) if explain else None
+        embedding = reading.embedding.transpose(0, 1).flatten(1)
+        return NetworkOutput(logits, embedding, masks, reading.penalty.mean(), reading.logits)
+
+    def _each(self, x: Tensor | SparseRows, *, explain: bool) -> NetworkOutput:
+        """One member after the other."""
         outputs: list[NetworkOutput] = [each(x, explain=explain) for each in self.members]
         logits = torch.stack([each.logits for each in outputs])
-        masks = [each.masks for each in outputs if each.masks is not None]
+        masks: list[Any] = [each.masks for each in outputs if each.masks is not None]
+        n_masks = len(masks)
+        shares = logits.new_full((n_masks, logits.shape[1]), 1 / max(n_masks, 1))
         return NetworkOutput(
-            logits=logits.float().log_softmax(-1).logsumexp(0) - math.log(len(outputs)),
+            logits=_together(logits),
             embedding=torch.cat([each.embedding for each in outputs], dim=1),
-            masks=_mean(masks) if len(masks) == len(outputs) else None,
+            masks=weighted_sum(masks, shares) if n_masks == len(outputs) else None,
             penalty=torch.stack([each.penalty for each in outputs]).mean(),
             member_logits=logits,
         )
 
 
-def _mean(masks: Sequence[Tensor | SparseRows]) -> Tensor | SparseRows:
-    """Mean of masks (B, p), sparse where they are."""
-    sparse = [each for each in masks if isinstance(each, SparseRows)]
-    dense = [each for each in masks if isinstance(each, Tensor)]
-    return torch.stack(dense).mean(0) if dense else _mean_rows(sparse)
+def _kind(member: TabNet) -> tuple[int, int, str]:
+    """What TabNets must have in common to be read and explained together."""
+    return member.n_d, len(member.attentives), member.step_weights
 
 
-def _mean_rows(parts: Sequence[SparseRows]) -> SparseRows:
-    n_rows, n_columns = parts[0].shape
-    places = torch.cat([torch.stack([each.row_ids(), each.indices.long()]) for each in parts], dim=1)
-    values = torch.cat([each.values for each in parts]) / len(parts)
-    total = torch.sparse_coo_tensor(places, values, (n_rows, n_columns), check_invariants=False).coalesce()
-    rows, columns = total.indices()
-    indptr = torch.searchsorted(rows.contiguous(), torch.arange(n_rows + 1, device=rows.device))
-    return SparseRows(indptr, columns.to(torch.int32), total.values(), n_columns)
+def _together(logits: Tensor) -> Tensor:
+    """(B, n_classes) logarithm of the members' mean probabilities, from their logits (n_members, B, n_classes)."""
+    return logits.float().log_softmax(-1).logsumexp(0) - math.log(len(logits))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -22,7 +23,7 @@ class NetworkOutput(NamedTuple):
     embedding
         (B, n_latent), what the output layer reads.
     masks
-        (B, p), non-negative, each row sums to 1: the share of each feature in the decision.
+        (B, p), non-negative, each row sums to 1: the share of each feature in the decision. They pass no gradient.
         :class:`SparseRows` where the features were. None unless the pass was asked to explain, or where an
         architecture has no masks.
     penalty
@@ -38,8 +39,23 @@ class NetworkOutput(NamedTuple):
     member_logits: Tensor | None = None
 
 
+class Trace(Protocol):
+    """What the steps of one network did with B cells."""
+
+    @property
+    def decisions(self) -> Tensor:
+        """(S, B, n_d), non-negative: what each step adds to the embedding."""
+
+    @property
+    def masks(self) -> Sequence[Tensor] | Sequence[SparseRows]:
+        """Mask (B, p) of each step, sparse where the features are."""
+
+    def join(self, weights: Tensor) -> Tensor | SparseRows:
+        """(B, p) sum of the masks, weighted (S, B)."""
+
+
 class Encoded(NamedTuple):
-    """What TabNet makes of B sparse rows, before the output layer.
+    """What TabNet makes of B cells, before the output layer.
 
     Attributes
     ----------
@@ -47,13 +63,10 @@ class Encoded(NamedTuple):
         (B, n_d), what the output layer reads.
     entropy
         0-d: entropy of the masks in nats, mean over steps and cells.
-    masks
-        (B, p), rows sum to 1: masks averaged over the steps; None unless asked for.
-    steps
-        Mask (B, p) of each step; None unless asked for.
+    trace
+        What the steps did; None unless asked for.
     """
 
     embedding: Tensor
     entropy: Tensor
-    masks: SparseRows | None
-    steps: list[SparseRows] | None
+    trace: Trace | None = None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
+from ._explanation import Steps
 from ._output import Encoded
 from ._rows import SparseRows
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from ._tabnet import TabNet
 
 
-def encode(network: TabNet, rows: SparseRows, *, explain: bool = False, keep_steps: bool = False) -> Encoded:
+def encode(network: TabNet, rows: SparseRows, *, keep_steps: bool = False) -> Encoded:
     """Everything of TabNet but its head, computed the quickest way there is.
 
     On the CPU compiled kernels, on CUDA kernels of its own, otherwise the plain network on dense features. All compute
@@ -30,37 +32,60 @@ def encode(network: TabNet, rows: SparseRows, *, explain: bool = False, keep_ste
         In training mode its running statistics are updated.
     rows
         (B, p) features.
-    explain
-        Return the masks averaged over the steps.
     keep_steps
-        Return the mask of each step.
+        Return what the steps did.
     """
     if rows.shape[1] != network.n_input:
         raise ValueError(f"Expected features of shape (n_obs, {network.n_input}), found {rows.shape}.")
     path = _path(network, rows)
     if path is None:
-        return _encode_dense(network, rows, explain=explain, keep_steps=keep_steps)
-    return path.encode(network, rows, explain=explain, keep_steps=keep_steps)
+        return _encode_dense(network, rows, keep_steps=keep_steps)
+    return path.encode(network, rows, keep_steps=keep_steps)
 
 
-def _encode_dense(network: TabNet, rows: SparseRows, *, explain: bool, keep_steps: bool) -> Encoded:
+def together(networks: Sequence[TabNet], rows: SparseRows) -> Any:
+    """Several networks at once, or one, where compiled kernels have a way to do that; None where not.
+
+    Parameters
+    ----------
+    networks, rows
+        As for :func:`encode`.
+
+    Returns
+    -------
+    Embeddings (n_networks, B, n_d), entropies (n_networks,), and what has `decisions` (n_networks, S, B, n_d) and
+    `join`, from weights (n_networks, S, B) to the sum of all masks.
+    """
+    if rows.device.type != "cpu" or not _readable(rows) or any(rows.shape[1] != each.n_input for each in networks):
+        return None
+    kernels = cpu_kernels()
+    return None if kernels is None else kernels.encode_together(networks, rows)
+
+
+def _encode_dense(network: TabNet, rows: SparseRows, *, keep_steps: bool) -> Encoded:
     """The same by the plain network."""
-    from ._tabnet import joined_masks
-
-    embedding, entropy, steps = network.run(rows.to_dense(), keep_steps=explain or keep_steps)
-    masks = SparseRows.from_dense(joined_masks(steps).detach()) if explain else None
-    kept = [SparseRows.from_dense(step.mask.detach()) for step in steps] if keep_steps else None
-    return Encoded(embedding, entropy, masks, kept)
+    embedding, entropy, trace = network.run(rows.to_dense(), keep_steps=keep_steps)
+    if trace is None:
+        return Encoded(embedding, entropy)
+    return Encoded(
+        embedding,
+        entropy,
+        Steps(trace.decisions, [SparseRows.from_dense(mask) for mask in trace.masks if isinstance(mask, Tensor)]),
+    )
 
 
 def _path(network: TabNet, rows: SparseRows) -> ModuleType | None:
     """The module whose `encode` suits; None for the plain network."""
-    types = {each.dtype for each in network.parameters()} | {rows.dtype}
-    if rows.n_rows == 0 or rows.values.requires_grad or types not in ({torch.float32}, {torch.float64}):
+    if not _readable(rows) or any(each.dtype != rows.dtype for each in network.parameters()):
         return None
     if rows.device.type == "cpu":
         return cpu_kernels()
     return _gpu() if rows.device.type == "cuda" and _gpu().supported(network, rows) else None
+
+
+def _readable(rows: SparseRows) -> bool:
+    """Whether kernels can work on such features."""
+    return rows.n_rows > 0 and not rows.values.requires_grad and rows.dtype in (torch.float32, torch.float64)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import reduce
 from typing import Any, NamedTuple, cast
 
@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._attentive import AttentiveTransformer
+from ._explanation import SHARES, Steps
 from ._feature_transformer import FeatureTransformer, glu_linears
 from ._ghost_norm import GhostBatchNorm
 from ._linear import linear
-from ._output import LOG_FLOOR, NetworkOutput
+from ._output import LOG_FLOOR, Encoded, NetworkOutput
 from ._paths import encode
 from ._rows import SparseRows
+from ._together import explanation, read
 
 INPUT_MOMENTUM = 0.01
 
@@ -85,6 +87,9 @@ class TabNet(nn.Module):
     nonzero_only
         Select only features that are not zero in the cell, as stored: the genes it expresses. Without `center` a
         feature that is zero adds nothing to a decision, and only takes a share of the mask.
+    step_weights
+        What the masks of the steps are averaged by: ``"size"`` of the decisions, as published, or how much each lifts
+        the called ``"class"`` above the mean of all classes, see :func:`class_shares`.
     """
 
     accepts_sparse = True
@@ -109,8 +114,11 @@ class TabNet(nn.Module):
         attention_scale: float = 1.0,
         max_selected: int | None = None,
         nonzero_only: bool = False,
+        step_weights: str = "size",
     ) -> None:
         super().__init__()
+        if step_weights not in SHARES:
+            raise ValueError(f"`step_weights={step_weights!r}` is not one of {', '.join(SHARES)}.")
         _check_at_least(1, n_input=n_input, n_classes=n_classes, n_d=n_d, n_a=n_a, n_steps=n_steps)
         _check_at_least(0, n_shared=n_shared, n_independent=n_independent)
         _check_at_least(1, gamma=gamma)
@@ -121,7 +129,7 @@ class TabNet(nn.Module):
             raise ValueError(f"`attention_scale` must be positive and finite, found {attention_scale}.")
         self.n_input, self.n_d, self.n_a = n_input, n_d, n_a
         self.gamma, self.nonzero_only = float(gamma), bool(nonzero_only)
-        self.sparsity = float(sparsity)
+        self.sparsity, self.step_weights = float(sparsity), step_weights
         norm: dict[str, Any] = {"virtual_batch_size": virtual_batch_size, "momentum": momentum}
         layers: dict[str, Any] = {"n_shared": n_shared, "n_independent": n_independent, **norm}
         n_hidden = n_d + n_a
@@ -153,26 +161,35 @@ class TabNet(nn.Module):
         x
             (B, p) features; stored sparsely they take the quickest path there is, and pass no gradient to the masks.
         explain
-            Return the masks of the steps averaged with the size of their decisions as weights.
+            Return the masks of the steps averaged, see `step_weights`.
 
         Returns
         -------
         logits (B, n_classes); embedding (B, n_d); masks (B, p), sparse if `x` is, or
         None; and the penalty ``-sparsity * E`` with
         ``E = mean over steps and cells of sum_j M_j log(M_j + 1e-15)``, which grows as the masks open. In a row where
-        every decision is zero no step speaks for itself, and its masks are averaged with equal weights.
+        no step speaks for the called class, masks are averaged with equal weights.
         """
-        masks: Tensor | SparseRows | None
-        if isinstance(x, SparseRows):
-            found = encode(self, x, explain=explain)
-            embedding, entropy, masks = found.embedding, found.entropy, found.masks
-        else:
-            embedding, entropy, steps = self.run(x, keep_steps=explain)
-            masks = joined_masks(steps) if explain else None
-        penalty = self.sparsity * entropy if self.sparsity else embedding.new_zeros((), dtype=torch.float32)
-        return NetworkOutput(self.head(embedding), embedding, masks, penalty)
+        reading = read([self], x, explain=explain)
+        logits, embedding, penalty = (each[0] for each in reading[:3])
+        masks = explanation([self], reading, logits.detach().argmax(1)) if explain else None
+        return NetworkOutput(logits, embedding, masks, penalty)
 
-    def run(self, x: Tensor, *, keep_steps: bool = False) -> tuple[Tensor, Tensor, list[Step]]:
+    def encode(self, x: Tensor | SparseRows, *, keep_steps: bool = False) -> Encoded:
+        """Everything but the output layer, the quickest way there is.
+
+        Parameters
+        ----------
+        x
+            (B, p) features.
+        keep_steps
+            Return what the steps did.
+        """
+        return (
+            encode(self, x, keep_steps=keep_steps) if isinstance(x, SparseRows) else self.run(x, keep_steps=keep_steps)
+        )
+
+    def run(self, x: Tensor, *, keep_steps: bool = False) -> Encoded:
         """Everything but the output layer, for dense features.
 
         Parameters
@@ -180,19 +197,22 @@ class TabNet(nn.Module):
         x
             (B, p) features.
         keep_steps
-            Return the steps.
+            Return what the steps did.
 
         Returns
         -------
-        Embedding (B, n_d); entropy of the masks, mean over steps and cells, 0 where `sparsity` is; steps, or none.
+        Entropy is 0 where `sparsity` is.
         """
-        decisions, entropies, kept = [], [], []
+        decisions, entropies, masks = [], [], []
         for step in self.steps(x):
             decisions.append(step.decision)
             entropies.append(_entropy(step.mask) if self.sparsity else step.decision.new_zeros(()))
             if keep_steps:
-                kept.append(step)
-        return reduce(torch.add, decisions), torch.stack(entropies).mean(), kept
+                masks.append(step.mask.detach())
+        of_steps = torch.stack(decisions)
+        return Encoded(
+            of_steps.sum(0), torch.stack(entropies).mean(), Steps(of_steps.detach(), masks) if masks else None
+        )
 
     def steps(self, x: Tensor) -> Iterator[Step]:
         """Run the steps one after the other; everything else is computed from them.
@@ -236,7 +256,8 @@ class TabNet(nn.Module):
         `n_steps` masks (B, p) of the kind of `x`, non-negative, each row sums to 1.
         """
         if isinstance(x, SparseRows):
-            return encode(self, x, keep_steps=True).steps or []
+            trace = encode(self, x, keep_steps=True).trace
+            return cast("list[SparseRows]", list(trace.masks) if trace is not None else [])
         return [step.mask for step in self.steps(x)]
 
     def aggregated_masks(self, x: Tensor) -> Tensor:
@@ -263,11 +284,3 @@ def _check_at_least(minimum: int, **values: float) -> None:
 def _entropy(mask: Tensor) -> Tensor:
     """0-d: entropy of the rows of a mask (B, p) in nats, averaged; 0 for no rows."""
     return -(mask * (mask + LOG_FLOOR).log()).sum() / max(len(mask), 1)
-
-
-def joined_masks(steps: Sequence[Step]) -> Tensor:
-    """(B, p): masks averaged with the steps' importance as weights, or with equal weights where all are zero."""
-    total = reduce(torch.add, (step.importance for step in steps))
-    silent = total == 0
-    total, equal = total.masked_fill(silent, 1), silent / len(steps)
-    return reduce(torch.add, ((step.importance / total + equal) * step.mask for step in steps))

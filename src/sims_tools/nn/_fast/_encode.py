@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from torch.autograd.function import once_differentiable
 from sims_tools.nn._output import Encoded
 from sims_tools.nn._rows import SparseRows
 
+from ._addresses import Weights
 from ._pass import Pass
+from ._side_by_side import SideBySide, suits
 
 
 class _Encode(Function):
@@ -27,16 +30,35 @@ class _Encode(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_embedding: Tensor, grad_entropy: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.versions != [each._version for each in ctx.parameters]:
-            raise RuntimeError(
-                "Weights were changed in place between the forward and the backward pass; "
-                "run `backward()` before the optimiser."
-            )
+        _check_versions(ctx.versions, ctx.parameters)
         gradients = ctx.work.backward(np.ascontiguousarray(grad_embedding.numpy()), float(grad_entropy))
         return None, None, *gradients.tensors(ctx.parameters)
 
 
-def encode(network: Any, rows: SparseRows, *, explain: bool = False, keep_steps: bool = False) -> Encoded:
+class _EncodeTogether(Function):
+    @staticmethod
+    def forward(ctx: Any, work: SideBySide, parameters: list[Tensor], *_: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.work, ctx.parameters = work, parameters
+        ctx.versions = [each._version for each in parameters]
+        embedding, entropy = work.forward()
+        return torch.from_numpy(embedding), torch.from_numpy(entropy.astype(embedding.dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_embedding: Tensor, grad_entropy: Tensor) -> tuple[Tensor | None, ...]:
+        _check_versions(ctx.versions, ctx.parameters)
+        return None, None, *ctx.work.backward(grad_embedding.numpy(), grad_entropy.numpy())
+
+
+def _check_versions(versions: list[int], parameters: list[Tensor]) -> None:
+    if versions != [each._version for each in parameters]:
+        raise RuntimeError(
+            "Weights were changed in place between the forward and the backward pass; run `backward()` before the "
+            "optimiser."
+        )
+
+
+def encode(network: Any, rows: SparseRows, *, keep_steps: bool = False) -> Encoded:
     """Everything of TabNet but its head, for features as they are stored.
 
     Parameters
@@ -46,17 +68,44 @@ def encode(network: Any, rows: SparseRows, *, explain: bool = False, keep_steps:
         updated.
     rows
         (B, p) features in the same precision; no gradient is passed to them.
-    explain
-        Return the masks averaged over the steps.
     keep_steps
-        Return the mask of each step.
+        Return what the steps did.
 
     Returns
     -------
-    Embedding and entropy, differentiable once in the parameters, and masks, which are not differentiable.
+    Embedding and entropy, differentiable once in the parameters, and steps, which are not differentiable.
     """
     parameters = [each for name, each in network.named_parameters() if not name.startswith("head.")]
-    work = Pass(network, rows, keep=torch.is_grad_enabled() and any(each.requires_grad for each in parameters))
+    work = Pass(network, rows, keep=_wanted(parameters))
     embedding, entropy = _Encode.apply(work, parameters, *parameters)
-    masks = work.explanation() if explain else None
-    return Encoded(embedding, entropy, masks, work.step_masks() if keep_steps else None)
+    return Encoded(embedding, entropy, work if keep_steps else None)
+
+
+def encode_together(networks: Sequence[Any], rows: SparseRows) -> tuple[Tensor, Tensor, SideBySide] | None:
+    """The same for several networks at once, or one, each in one call; None where that does not suit them.
+
+    Parameters
+    ----------
+    networks
+        As for :func:`encode`.
+    rows
+        As for :func:`encode`.
+
+    Returns
+    -------
+    Embeddings (n_networks, B, n_d), entropies (n_networks,), and what has decisions and masks.
+    """
+    if not suits(networks):
+        return None
+    weights = [Weights(each) for each in networks]
+    parameters = [each for one in weights for each in one.parameters()]
+    if any(each.dtype != rows.dtype or not each.is_cpu for each in parameters):
+        return None
+    work = SideBySide(networks, weights, rows, keep=_wanted(parameters))
+    embedding, entropy = _EncodeTogether.apply(work, parameters, *parameters)
+    return embedding, entropy, work
+
+
+def _wanted(parameters: list[Tensor]) -> bool:
+    """Whether gradients are."""
+    return torch.is_grad_enabled() and any(each.requires_grad for each in parameters)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sims_tools.nn._feature_transformer import FeatureTransformer
 from sims_tools.nn._rows import SparseRows
@@ -45,7 +45,7 @@ class Pass:
         vbs = network.splitter.norms[0].virtual_batch_size
         self.chunks = Chunks.cut(self.n_rows, vbs, training=network.training)
         self.norm = InputNorm(network.input_norm, self.stored, training=network.training)
-        self.masks = Masks(self.n_rows, network.gamma, self.stored.values.dtype)
+        self._masks = Masks(self.n_rows, network.gamma, self.stored.values.dtype)
         self._tables: dict[int, Table] = {}
         self._entropy, self.entropy = Entropy(self.n_rows, len(network.attentives)), 0.0
         self.attentions: list[Attention] = []
@@ -54,24 +54,22 @@ class Pass:
         self.hidden: list[np.ndarray] = []
 
     def forward(self) -> np.ndarray:
-        """(B, n_d) embedding; masks and entropy are left in the attributes."""
+        """(B, n_d) embedding; entropy and what the steps did are left in the attributes."""
         network, n_d = self.network, self.network.n_d
         self.first = FirstProduct(self._table(network.splitter), self.norm, self.stored)
         hidden = self._stack(network.splitter).forward(self.first.forward())
         embedding = zeros((self.n_rows, n_d), hidden.dtype)
-        self.importance = np.empty((self.n_rows, len(network.attentives)), hidden.dtype)
+        self._decisions = np.empty((len(network.attentives), self.n_rows, n_d), hidden.dtype)
         for step, (attentive, transformer) in enumerate(zip(network.attentives, network.transformers, strict=True)):
             attention = Attention(attentive, self.chunks, self.stored)
-            attention.forward(np.ascontiguousarray(hidden[:, n_d:]), self.masks)
+            attention.forward(np.ascontiguousarray(hidden[:, n_d:]), self._masks)
             product = MaskedProduct(self._table(transformer), self.norm, self.stored)
-            span = self.masks.span(step)
-            values = product.forward(self.masks.indptr(step), self.masks.genes[span], self.masks.shares[span])
+            span = self._masks.span(step)
+            values = product.forward(self._masks.indptr(step), self._masks.genes[span], self._masks.shares[span])
             hidden = self._stack(transformer).forward(values)
-            decision = np.maximum(hidden[:, :n_d], 0)
-            self.importance[:, step] = decision.sum(1)
-            embedding += decision
+            embedding += np.maximum(hidden[:, :n_d], 0, out=self._decisions[step])
             if network.sparsity:
-                self.entropy += self._entropy.of_step(self.masks.shares[span], keep=self.keep)
+                self.entropy += self._entropy.of_step(self._masks.shares[span], keep=self.keep)
             if self.keep:
                 self.attentions.append(attention)
                 self.products.append(product)
@@ -96,17 +94,17 @@ class Pass:
     def backward(self, grad_embedding: np.ndarray, grad_entropy: float) -> Gradients:
         """Gradients of all parameters from those of embedding (B, n_d) and entropy."""
         n_d, gradients = self.network.n_d, Gradients()
-        grad = zeros(self.masks.shares.shape, self.masks.shares.dtype)
+        grad = zeros(self._masks.shares.shape, self._masks.shares.dtype)
         if grad_entropy:
-            self._entropy.add_grad(self.masks, grad_entropy, grad)
+            self._entropy.add_grad(self._masks, grad_entropy, grad)
         grad_attention = np.zeros_like(self.hidden[0][:, n_d:])
         of_norm = []
         for step in reversed(range(len(self.attentions))):
             grad_decision = grad_embedding * (self.hidden[step][:, :n_d] > 0)
             coming = np.concatenate([grad_decision, grad_attention], axis=1)
             grad_values = self.stacks[step + 1].backward(coming, gradients)
-            of_norm.append(self.products[step].backward(grad_values, grad[self.masks.span(step)]))
-            grad_attention = self.attentions[step].backward(self.masks, grad, gradients)
+            of_norm.append(self.products[step].backward(grad_values, grad[self._masks.span(step)]))
+            grad_attention = self.attentions[step].backward(self._masks, grad, gradients)
         coming = np.concatenate([np.zeros_like(grad_embedding), grad_attention], axis=1)
         of_norm.append(self.first.backward(self.stacks[0].backward(coming, gradients)))
         for each in of_norm:
@@ -116,17 +114,20 @@ class Pass:
             table.hand_over(gradients)
         return gradients
 
-    def explanation(self) -> SparseRows:
-        """Masks averaged with the steps' importance as weights, or with equal weights where all are zero."""
-        total = self.importance.sum(1, keepdims=True)
-        silent = total == 0
-        weights = np.where(silent, 1 / self.importance.shape[1], self.importance / np.where(silent, 1, total))
-        return self._rows(*join_masks(self.masks, weights.astype(self.importance.dtype)))
+    @property
+    def decisions(self) -> Tensor:
+        """(S, B, n_d), non-negative: what each step adds to the embedding."""
+        return torch.from_numpy(self._decisions)
 
-    def step_masks(self) -> list[SparseRows]:
-        """Mask of each step."""
-        spans = ((step, self.masks.span(step)) for step in range(len(self.masks)))
-        return [self._rows(self.masks.indptr(i), self.masks.genes[at], self.masks.shares[at]) for i, at in spans]
+    @property
+    def masks(self) -> list[SparseRows]:
+        """Mask (B, p) of each step."""
+        spans = ((step, self._masks.span(step)) for step in range(len(self._masks)))
+        return [self._rows(self._masks.indptr(i), self._masks.genes[at], self._masks.shares[at]) for i, at in spans]
+
+    def join(self, weights: Tensor) -> SparseRows:
+        """(B, p) sum of the masks, weighted (S, B)."""
+        return self._rows(*join_masks(self._masks, np.ascontiguousarray(weights.t().numpy(), self._masks.shares.dtype)))
 
     def _rows(self, indptr: np.ndarray, genes: np.ndarray, shares: np.ndarray) -> SparseRows:
         parts = [torch.from_numpy(each) for each in (indptr, genes, shares)]

@@ -110,13 +110,37 @@ def settle(genes: Array, values: Array, entmax: bool, limit: int, least: float) 
     tau = threshold(values, entmax, least)
     n = _bring_forward(genes, values, len(values), np.nextafter(tau, np.inf))
     if n > limit:  # without the others the threshold is lower: all that stay are selected
-        smallest = np.partition(values[:n], n - limit)[n - limit]
+        smallest = largest(values[:n], limit)
         n = _bring_forward(genes, values, n, smallest)
         tau = threshold(values[:n], entmax, -1.0)
     for e in range(n):
         share = values[e] - tau
         values[e] = share * share if entmax else share
     return n, tau
+
+
+@compiled
+def largest(values: Array, k: int) -> float:
+    """The k-th largest of some numbers (quickselect, Hoare 1961)."""
+    rest, low, high = values.copy(), 0, len(values) - 1
+    at = k - 1
+    while low < high:
+        pivot, i, j = rest[(low + high) // 2], low, high
+        while i <= j:
+            while rest[i] > pivot:
+                i += 1
+            while rest[j] < pivot:
+                j -= 1
+            if i <= j:
+                rest[i], rest[j] = rest[j], rest[i]
+                i, j = i + 1, j - 1
+        if at <= j:
+            high = j
+        elif at >= i:
+            low = i
+        else:
+            break
+    return rest[at]
 
 
 @compiled

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sims_tools.nn._attentive import AttentiveTransformer
+from sims_tools.nn._explanation import Steps
 from sims_tools.nn._output import Encoded
 from sims_tools.nn._rows import SparseRows
 
@@ -54,7 +55,7 @@ def supported(network: TabNet, rows: SparseRows) -> bool:
     )
 
 
-def encode(network: TabNet, rows: SparseRows, *, explain: bool, keep_steps: bool) -> Encoded:
+def encode(network: TabNet, rows: SparseRows, *, keep_steps: bool) -> Encoded:
     """The same as the plain network up to its output layer, never waiting for the device on the way.
 
     Everything is computed in the precision of the weights, under autocast, too. In training one pass keeps, for each
@@ -68,10 +69,8 @@ def encode(network: TabNet, rows: SparseRows, *, explain: bool, keep_steps: bool
         On the device of `rows`. In training mode its running statistics move.
     rows
         (B, p) features.
-    explain
-        Return the explanation.
     keep_steps
-        Return the mask of each step.
+        Return what the steps did.
 
     Returns
     -------
@@ -82,13 +81,11 @@ def encode(network: TabNet, rows: SparseRows, *, explain: bool, keep_steps: bool
         of_batch = readers(network, rows)
         whole = torch.is_grad_enabled() or any(module.training for module in network.modules())
         blocks = [rows] if whole else list(_blocks(rows, max(BLOCK_ELEMENTS // network.n_input, 1)))
-        parts = [_encode_block(network, of_batch, block, explain=explain, keep_steps=keep_steps) for block in blocks]
+        parts = [_encode_block(network, of_batch, block, keep_steps=keep_steps) for block in blocks]
         return parts[0] if len(parts) == 1 else _join(parts)
 
 
-def _encode_block(
-    network: TabNet, of_batch: list[Reader], rows: SparseRows, *, explain: bool, keep_steps: bool
-) -> Encoded:
+def _encode_block(network: TabNet, of_batch: list[Reader], rows: SparseRows, *, keep_steps: bool) -> Encoded:
     pattern, ghosts = Pattern(rows), Ghosts(rows.n_rows)
     splitter, *transformers = of_batch
     attentives = cast("list[AttentiveTransformer]", list(network.attentives))
@@ -96,7 +93,6 @@ def _encode_block(
     prior: Tensor | None = None
     decisions, entropies = [], []
     nonzero = rows.with_values(rows.values != 0).to_dense() if network.nonzero_only else None
-    explanation = _RunningMean() if explain else None
     steps: list[SparseRows] | None = [] if keep_steps else None
     for number, (attentive, transformer) in enumerate(zip(attentives, transformers, strict=True), start=1):
         go_on = number < len(transformers)
@@ -106,37 +102,12 @@ def _encode_block(
         decision, attention = transformer(pattern, mask, ghosts).split([network.n_d, network.n_a], dim=1)
         decisions.append(F.relu(decision))
         entropies.append(entropy)
-        if explanation is not None:
-            explanation.add(mask, decisions[-1].sum(1, keepdim=True))
         if steps is not None:
-            steps.append(SparseRows.from_dense(mask))
+            steps.append(SparseRows.from_dense(mask.detach()))
         del mask
-    embedding = torch.stack(decisions).sum(0)
+    of_steps = torch.stack(decisions)
     entropy = torch.stack(entropies).sum() / (len(entropies) * max(rows.n_rows, 1))
-    masks = None if explanation is None else SparseRows.from_dense(explanation.mean)
-    return Encoded(embedding, entropy, masks, steps)
-
-
-class _RunningMean:
-    """Mean of the masks (B, p) with their importance (B, 1) as weights.
-
-    While every step of a row has been silent the weights are equal; the first that speaks takes the place of all
-    before it. One buffer, read and written once for each step after the first.
-    """
-
-    def __init__(self) -> None:
-        self.mean = self.total = torch.empty(0)
-        self.count = 0
-
-    def add(self, mask: Tensor, importance: Tensor) -> None:
-        self.count += 1
-        if self.count == 1:
-            self.mean, self.total = mask, importance
-            return
-        self.total = self.total + importance
-        silent = self.total == 0
-        share = torch.where(silent, 1 / self.count, importance / self.total.masked_fill(silent, 1))
-        self.mean = torch.lerp(self.mean, mask, share)
+    return Encoded(of_steps.sum(0), entropy, None if steps is None else Steps(of_steps.detach(), steps))
 
 
 def _blocks(rows: SparseRows, size: int) -> Iterator[SparseRows]:
@@ -156,14 +127,11 @@ def _join(parts: list[Encoded]) -> Encoded:
     sizes = [len(part.embedding) for part in parts]
     embedding = torch.cat([part.embedding for part in parts])
     entropy = torch.stack([part.entropy * size for part, size in zip(parts, sizes, strict=True)]).sum() / sum(sizes)
-    masks = [part.masks for part in parts if part.masks is not None]
-    steps = [part.steps for part in parts if part.steps is not None]
-    return Encoded(
-        embedding,
-        entropy,
-        _below(masks) if masks else None,
-        [_below(list(of_step)) for of_step in zip(*steps, strict=True)] if steps else None,
-    )
+    traces = [part.trace for part in parts if part.trace is not None]
+    if not traces:
+        return Encoded(embedding, entropy)
+    masks = [_below(list(of_step)) for of_step in zip(*(each.masks for each in traces), strict=True)]
+    return Encoded(embedding, entropy, Steps(torch.cat([each.decisions for each in traces], dim=1), masks))
 
 
 def _below(parts: list[SparseRows]) -> SparseRows:
