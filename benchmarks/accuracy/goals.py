@@ -111,6 +111,9 @@ def calibrated(results: Results) -> list[Row]:
     own = mean[results.ours].dropna()
     good = int((own <= ECE).sum())
     text = f"{good} of {len(own)}; {own.mean():.3f} on average, {own.max():.3f} on {own.idxmax()}"
+    by_chance = results.by_set("ece_by_chance").mean[results.ours].dropna()
+    if own.idxmax() in by_chance:
+        text += f", where exact probabilities would show {by_chance[own.idxmax()]:.3f} by chance"
     return [[f"ECE at most {ECE}", "every set", text, _met(good == len(own))]]
 
 

@@ -59,6 +59,7 @@ def score(prob: np.ndarray, classes: np.ndarray, truth: np.ndarray, labels: np.n
         "median_f1": float(np.median(each_f1)),
         "few_f1": float(each_f1[few].mean()) if few.any() else None,
         "ece": calibration_error(prob.max(1), right),
+        "ece_by_chance": error_by_chance(prob.max(1)),
         **_proper(prob, classes, truth),
     }
 
@@ -74,6 +75,20 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, n_bins: int = N
     bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
     gaps = np.bincount(bins, weights=confidence - right, minlength=n_bins)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def error_by_chance(confidence: np.ndarray, n_draws: int = 100) -> float:
+    """Calibration error that probabilities would show if they were exactly right: few cells never match a share.
+
+    Parameters
+    ----------
+    confidence
+        (n,) largest probability of each cell.
+    n_draws
+        Times that the cells are drawn to be right or wrong with just this probability.
+    """
+    drawn = np.random.default_rng(0).random((n_draws, len(confidence))) < confidence
+    return float(np.mean([calibration_error(confidence, right) for right in drawn]))
 
 
 def _proper(prob: np.ndarray, classes: np.ndarray, truth: np.ndarray) -> dict[str, float]:

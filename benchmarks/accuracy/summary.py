@@ -21,6 +21,7 @@ NUMBERS = (
     "median_f1",
     "few_f1",
     "ece",
+    "ece_by_chance",
     "nll",
     "brier",
     "train_seconds",

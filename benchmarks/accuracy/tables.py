@@ -75,7 +75,16 @@ def calibration(results: Results) -> str:
     ]
     note = " ".join(f"{title(name)}: {UNCALIBRATED}." for name in names if name in uncalibrated)
     head = ["method", "ECE", "NLL", "Brier"]
-    return paragraphs(by_set(results, found, lowest=True), table(head, rows), note)
+    return paragraphs(by_set(results, found, lowest=True), table(head, rows), note, _by_chance(results))
+
+
+def _by_chance(results: Results) -> str:
+    """ECE that exact probabilities would show, by set."""
+    mean = results.by_set("ece_by_chance").mean
+    if results.ours not in mean or mean[results.ours].isna().all():
+        return ""
+    each = ", ".join(f"{name} {value:.3f}" for name, value in mean[results.ours].dropna().items())
+    return f"Among few cells shares never match probabilities. Were those of ours exactly right, ECE would be: {each}."
 
 
 def perturbed(results: Results) -> str:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from benchmarks.accuracy.scores import calibration_error, score
+from benchmarks.accuracy.scores import calibration_error, error_by_chance, score
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
 CLASSES = np.array(["a", "b", "c"])
@@ -30,6 +30,13 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
     assert calibration_error(np.full(1000, 0.7), right) == pytest.approx(0, abs=1e-12)
     mixed = np.r_[np.full(500, 0.5), np.full(500, 1.0)]
     assert calibration_error(mixed, np.r_[np.ones(500), np.zeros(500)] == 1) == pytest.approx(0.75)
+
+
+def test_exact_probabilities_err_by_chance_the_less_the_more_cells_there_are():
+    few, many = (error_by_chance(np.random.default_rng(0).uniform(0.4, 1, n)) for n in (100, 10_000))
+    assert 0.05 < few < 0.15
+    assert many < 0.02
+    assert error_by_chance(np.ones(50)) == 0
 
 
 @pytest.mark.parametrize("bad", [PROB[:, :2], PROB * np.nan, -PROB])

@@ -8,6 +8,9 @@ from typing import Any, Literal
 from sims_tools._validate import as_plain, check_choice, check_count, check_fraction, check_names, check_positive
 from sims_tools.models._metrics import SCORES
 
+_FEWEST_STEPS = 200
+"""Minibatches below which very few cells have not been learned."""
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -17,7 +20,7 @@ class TrainingSettings:
     ----------
     max_epochs
         Passes over the training cells, at most. None fits it to their number: as many as make 40,000 cells, at least
-        5, at most 30.
+        5, at most 30; more where these make fewer than 200 minibatches.
     batch_size
         Cells per minibatch; no more than there are training cells. None fits it to their number: 64 up to 4,800
         cells, then a 75th of them, at most 1,024.
@@ -84,9 +87,11 @@ class TrainingSettings:
 
     def fit_to(self, n_cells: int) -> TrainingSettings:
         """The same with the numbers of epochs and of cells in a minibatch fitted to the training cells."""
-        epochs = min(30, max(5, 40_000 // n_cells)) if self.max_epochs is None else self.max_epochs
         size = min(1024, max(64, n_cells // 75)) if self.batch_size is None else self.batch_size
-        return replace(self, max_epochs=epochs, batch_size=min(size, n_cells))
+        size = min(size, n_cells)
+        enough = -(-_FEWEST_STEPS // -(-n_cells // size))
+        epochs = max(min(30, max(5, 40_000 // n_cells)), enough) if self.max_epochs is None else self.max_epochs
+        return replace(self, max_epochs=epochs, batch_size=size)
 
     @property
     def monitored(self) -> tuple[str, Literal["min", "max"]]:
