@@ -33,7 +33,15 @@ def test_settings_out_of_range_are_refused_by_name(name, value):
 
 @pytest.mark.parametrize(
     ("n_cells", "epochs", "size"),
-    [(10, 200, 10), (300, 40, 64), (1000, 30, 64), (2000, 20, 64), (4000, 10, 64), (10_000, 5, 133), (1_000_000, 5, 1024)],
+    [
+        (10, 200, 10),
+        (300, 40, 64),
+        (1000, 30, 64),
+        (2000, 20, 64),
+        (4000, 10, 64),
+        (10_000, 5, 133),
+        (1_000_000, 5, 1024),
+    ],
 )
 def test_epochs_and_batches_fit_the_number_of_cells(n_cells, epochs, size):
     fitted = TrainingSettings().fit_to(n_cells)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from sims_tools.nn import SparseRows, TabNet, _fast, _paths
-from sims_tools.nn._fast import _attention
+from sims_tools.nn._fast import _attention, _encode
 from sims_tools.nn._paths import steady_threads
 
 CLASSES = 4
@@ -36,10 +36,11 @@ def network(seed, n_input, **params):
     return net
 
 
-@pytest.fixture(params=["held", "screened"])
+@pytest.fixture(params=["held", "screened", "side by side"])
 def way(request, monkeypatch):
-    """Both ways to select: all scores of a chunk held, and screened a tile at a time."""
+    """Kernel after kernel, all scores of a chunk held or screened a tile at a time; and the network in one call."""
     monkeypatch.setattr(_attention, "_HELD_BYTES", 1 << 30 if request.param == "held" else 0)
+    monkeypatch.setattr(_encode, "suits", lambda *_: request.param == "side by side")
     return request.param
 
 

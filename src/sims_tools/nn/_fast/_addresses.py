@@ -59,6 +59,8 @@ class Weights:
         Batch norms, transformer by transformer and layer by layer.
     attentives
         Weights of the attentive parts, and their batch norms.
+    of_input
+        Weight and bias of the input norm, where there is one.
     addresses
         int64, in this order: tables, later maps by transformer and layer, norms, attentive parts.
     """
@@ -74,6 +76,7 @@ class Weights:
         self.norms = [norm._modules["bn"] for each in transformers for norm in each._modules["norms"]._modules.values()]
         attentives = [each._modules for each in parts["attentives"]._modules.values()]
         self.attentives = [(_weight(each["linear"]), each["norm"]._modules["bn"]) for each in attentives]
+        self.of_input = [each for norm in parts["input_norm"]._modules.values() for each in norm._parameters.values()]
         self._held: list[Tensor] = []
         places = [self._place(each.t()) for each in self.tables]
         of_shared, of_own = (
@@ -88,14 +91,14 @@ class Weights:
         self.addresses = np.array(places, np.int64)
 
     def parameters(self) -> list[Tensor]:
-        """All of them: tables, later maps, then weight and bias of each norm, then of each attentive part."""
+        """All: tables, later maps, weight and bias of each norm, then of each attentive part and the input norm's."""
         of_norms = [norm._parameters[name] for norm in self.norms for name in ("weight", "bias")]
         of_attentives = [
             each
             for weight, norm in self.attentives
             for each in (weight, norm._parameters["weight"], norm._parameters["bias"])
         ]
-        return [*self.tables, *self.later, *of_norms, *of_attentives]
+        return [*self.tables, *self.later, *of_norms, *of_attentives, *self.of_input]
 
     def _norm(self, norm: Any) -> list[int]:
         tensors = *norm._parameters.values(), *norm._buffers.values()  # in the order of the class above

@@ -29,6 +29,10 @@ class How(NamedTuple):
     keep: bool
     """The way back is wanted."""
     entmax: bool
+    nonzero: bool
+    """Only features that are not zero can be selected."""
+    center: bool
+    """Features are normalised over the batch, by `Inputs`."""
     entropy: bool
     """The masks' entropy is wanted."""
     gamma: float
@@ -44,6 +48,13 @@ class Batch(NamedTuple):
     values: Array
     first_rows: Array
     groups: Array
+
+
+class Inputs(NamedTuple):
+    """``x * scale + shift`` in place of the input norm of each network, (n_networks, p); empty where there is none."""
+
+    scale: Array
+    shift: Array
 
 
 class Packed(NamedTuple):
@@ -79,6 +90,7 @@ class Kept(NamedTuple):
     shares: Array
     ratios: Array
     inputs: Array
+    raw: Array
 
 
 class Cells(NamedTuple):

@@ -1,4 +1,4 @@
-"""The way back of :mod:`._cells_forward`, and what is done for whole networks afterwards."""
+"""The way back of :mod:`._cells_forward`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from sims_tools.nn._output import LOG_FLOOR
 
-from ._addresses import OF_NORM, matrix_at, row_at
-from ._cells import Batch, Cells, How, Kept, Packed, Sizes, attentive_places, cells_of, norm_places, table_at
-from ._cells_forward import BLOCK, Masks, Scores, gated_of, masks_of, scores_of
+from ._addresses import matrix_at, row_at
+from ._cells import Batch, Cells, How, Inputs, Kept, Packed, Sizes, attentive_places, cells_of, table_at
+from ._cells_attend import BLOCK, Masks, Scores, masks_of, scores_of
+from ._cells_forward import gated_of
 from ._columns import by_column
 from ._csr import STRIPE_BYTES, columns_product, entry_dots, rows_product
 from ._gated import gated_backward
@@ -25,7 +26,8 @@ class Grads(NamedTuple):
     """Gradients of one group of cells in one network, `(n_networks * n_groups, ...)`.
 
     First linear maps (n_tables, p, 2 width); later ones (S + 1, n_layers - 1, 2 width, width), gain and bias of the
-    norms (S + 1, n_layers, 2 width); weight of the attentive parts (S, p, n_a), gain and bias of their norms (S, p).
+    norms (S + 1, n_layers, 2 width); weight of the attentive parts (S, p, n_a), gain and bias of their norms (S, p);
+    scale and shift of the features (p), or nothing.
     """
 
     table: Array
@@ -35,6 +37,8 @@ class Grads(NamedTuple):
     score_weight: Array
     score_gain: Array
     score_bias: Array
+    scale: Array
+    shift: Array
 
 
 @compiled
@@ -43,6 +47,7 @@ def backward_cells(
     sizes: Sizes,
     how: How,
     batch: Batch,
+    inputs: Inputs,
     stripes: Array,
     addresses: Array,
     packed: Packed,
@@ -56,7 +61,7 @@ def backward_cells(
 
     Parameters
     ----------
-    task, sizes, how, batch, addresses, packed, kept, decisions
+    task, sizes, how, batch, inputs, addresses, packed, kept, decisions
         Those of the forward pass.
     stripes
         First gene of each stripe that the gradient of the scores is worked out for at a time, and the end.
@@ -65,12 +70,12 @@ def backward_cells(
     grad_entropy
         (n_networks,) of the sum over steps and cells.
     grads
-        Written; those of the gated layers are added to.
+        Written; those of the gated layers and of the features are added to.
     """
     n_groups = len(batch.groups) - 1
     member, group = task // n_groups, task % n_groups
     cells, places = cells_of(group, batch, how.measure), addresses[member]
-    masks = masks_of(member, group, cells, sizes, kept)
+    masks = masks_of(member, group, cells, sizes, how, kept)
     n, width = cells.n, sizes.n_d + sizes.n_a
     grad_shares = np.zeros_like(masks.shares)
     _entropy_grad(grad_entropy[member], masks.shares[: masks.starts[sizes.n_steps - 1, n]], grad_shares)
@@ -93,7 +98,7 @@ def backward_cells(
         own = t if sizes.n_tables > 1 else 0
         fresh = sizes.n_tables > 1 or t == sizes.n_steps
         if t == 0:
-            _table_grad(cells.indptr, cells.indices, cells.values, grad_hidden, fresh, grads.table[task, own])
+            _first_grad(member, task, cells, how, inputs, places, sizes, grad_hidden, fresh, grads)
             continue
         starts, products = masks.starts[t - 1], np.empty_like(masks.shares)
         for e in range(starts[0], starts[n]):
@@ -102,6 +107,10 @@ def backward_cells(
         _dots(starts, masks.genes, grad_hidden, table_at(t, places, sizes, grad_hidden), products)
         for e in range(starts[0], starts[n]):
             grad_shares[e] += products[e] * masks.inputs[e]
+            if how.center:
+                of_input = products[e] * masks.shares[e]
+                grads.scale[task, masks.genes[e]] += of_input * masks.raw[e]
+                grads.shift[task, masks.genes[e]] += of_input
         scores = scores_of(member, t - 1, cells, sizes, how, places, kept)
         _attention_grad(
             t - 1, cells, sizes, how, stripes, places, scores, masks, grad_shares, grads.score_weight[task, t - 1],
@@ -122,6 +131,41 @@ def _dots(indptr: Array, indices: Array, left: Array, right: Array, out: Array) 
     stripe = max(64, STRIPE_BYTES // (right.shape[1] * right.itemsize))
     for block in range(-(-(len(indptr) - 1) // BLOCK)):
         entry_dots(block, BLOCK, stripe, indptr, indices, left, right, out)
+
+
+@inlined
+def _first_grad(
+    member: int,
+    task: int,
+    cells: Cells,
+    how: How,
+    inputs: Inputs,
+    places: Array,
+    sizes: Sizes,
+    grad: Array,
+    fresh: bool,
+    grads: Grads,
+) -> None:
+    """Of the first product, given the gradient of its result."""
+    out = grads.table[task, 0]
+    if not how.center:
+        _table_grad(cells.indptr, cells.indices, cells.values, grad, fresh, out)
+        return
+    starts = np.empty(len(out) + 1, np.int64)
+    rows, ordered = by_column(0, len(out), 0, cells.n, cells.indptr, cells.indices, cells.values, starts)
+    total = np.zeros(grad.shape[1], grad.dtype)
+    for r in range(cells.n):
+        for k in range(len(total)):
+            total[k] += grad[r, k]
+    of_scale, of_shift = np.empty(len(out), grad.dtype), np.empty(len(out), grad.dtype)
+    table = table_at(0, places, sizes, grad)
+    columns_product(
+        0, len(out), starts, rows, ordered, grad, inputs.scale[member], inputs.shift[member], total, table, True, fresh,
+        out, of_scale, of_shift,
+    )  # fmt: skip
+    for j in range(len(out)):
+        grads.scale[task, j] += of_scale[j]
+        grads.shift[task, j] += of_shift[j]
 
 
 @compiled
@@ -190,102 +234,3 @@ def _attention_grad(
                     for k in range(n_a):
                         back[i, k] = -back[i, k]
                 add_product(scores.features[first:last], 0, last - first, back, 0, n_a, out[first:last], 0, 0)
-
-
-@compiled
-def move_statistics(member: int, sizes: Sizes, how: How, batch: Batch, addresses: Array, kept: Kept) -> None:
-    """Take the statistics of all chunks, one after the other, into the running ones of one network."""
-    places, n_chunks = addresses[member], len(batch.first_rows) - 1
-    shares, unbiased = np.empty(n_chunks), np.empty(n_chunks)
-    for chunk in range(n_chunks):
-        n = batch.first_rows[chunk + 1] - batch.first_rows[chunk]
-        shares[chunk] = how.momentum * (1 - how.momentum) ** (n_chunks - 1 - chunk)
-        unbiased[chunk] = shares[chunk] * n / (n - 1)
-    left = (1 - how.momentum) ** n_chunks
-    like, doubled = kept.means[member], 2 * (sizes.n_d + sizes.n_a)
-    n_transformers, n_layers = sizes.n_steps + 1, sizes.n_layers
-    for group in range(len(batch.groups) - 1):
-        cells = cells_of(group, batch, how.measure)
-        first, size = cells.first_chunk, len(cells.first_rows) - 1
-        share = left if group == 0 else 1.0
-        unit = n_transformers * n_layers * doubled
-        shape = n_transformers, size, n_layers, doubled
-        means = kept.means[member, first * unit : (first + size) * unit].reshape(shape)
-        variances = kept.variances[member, first * unit : (first + size) * unit].reshape(shape)
-        for t in range(n_transformers):
-            for layer in range(n_layers):
-                at = norm_places(sizes) + (t * n_layers + layer) * OF_NORM
-                _move(row_at(places[at + 2], doubled, like), share, shares[first : first + size], means[t, :, layer])
-                _move(
-                    row_at(places[at + 3], doubled, like), share, unbiased[first : first + size], variances[t, :, layer]
-                )
-        for step in range(sizes.n_steps):
-            scores = scores_of(member, step, cells, sizes, how, places, kept)
-            at = attentive_places(step, sizes)
-            weight = matrix_at(places[at], sizes.p, sizes.n_a, like)
-            running = row_at(places[at + 3], sizes.p, like)
-            _move_mean(running, share, shares[first : first + size], scores.means, weight)
-            _move(row_at(places[at + 4], sizes.p, like), share, unbiased[first : first + size], scores.variance)
-    _count(places, sizes, n_chunks)
-
-
-@inlined
-def _move(running: Array, left: float, shares: Array, coming: Array) -> None:
-    kind = running.dtype.type
-    for j in range(len(running)):
-        running[j] *= kind(left)
-    for chunk in range(len(shares)):
-        for j in range(len(running)):
-            running[j] += kind(shares[chunk]) * coming[chunk, j]
-
-
-@inlined
-def _move_mean(running: Array, left: float, shares: Array, means: Array, weight: Array) -> None:
-    """The same for scores, whose means are the products of the features' means with the weights."""
-    kind = running.dtype.type
-    total = np.zeros(means.shape[1], running.dtype)
-    for chunk in range(len(shares)):
-        for k in range(len(total)):
-            total[k] += kind(shares[chunk]) * means[chunk, k]
-    for j in range(len(running)):
-        mean = kind(0)
-        for k in range(len(total)):
-            mean += weight[j, k] * total[k]
-        running[j] = running[j] * kind(left) + mean
-
-
-@inlined
-def _count(places: Array, sizes: Sizes, n_chunks: int) -> None:
-    """Count the chunks in all norms."""
-    like, begin = np.empty(0, np.int64), norm_places(sizes)
-    for norm in range((sizes.n_steps + 1) * sizes.n_layers):
-        row_at(places[begin + norm * OF_NORM + 4], 1, like)[0] += n_chunks
-    for step in range(sizes.n_steps):
-        row_at(places[attentive_places(step, sizes) + 5], 1, like)[0] += n_chunks
-
-
-@compiled
-def join_steps(task: int, sizes: Sizes, how: How, batch: Batch, kept: Kept, weights: Array, out: Array) -> None:
-    """Weighted sum of the masks of all networks and steps, of one group of cells.
-
-    Parameters
-    ----------
-    task
-        Number of the group.
-    weights
-        (n_networks, n_steps, B).
-    out
-        (n_stored,), written: the sum where the features are stored, zero where nothing is selected.
-    """
-    cells = cells_of(task, batch, how.measure)
-    sums = np.zeros(sizes.p, out.dtype)
-    for r in range(cells.n):
-        for member in range(len(weights)):
-            masks = masks_of(member, task, cells, sizes, kept)
-            for step in range(sizes.n_steps):
-                weight = weights[member, step, cells.first + r]
-                for e in range(masks.starts[step, r], masks.starts[step, r + 1]):
-                    sums[masks.genes[e]] += weight * masks.shares[e]
-        for at in range(cells.indptr[r], cells.indptr[r + 1]):
-            out[cells.offset + at] = sums[cells.indices[at]]
-            sums[cells.indices[at]] = 0

@@ -198,3 +198,13 @@ def column_moments(
         for value in stored:
             squares += (value - centre) ** 2
         mean[j], variance[j] = centre, squares / n_rows
+
+
+@compiled
+def affine(
+    task: int, block: int, indptr: Array, indices: Array, values: Array, scale: Array, shift: Array, out: Array
+) -> None:
+    """``out[e] = values[e] * scale[j] + shift[j]`` with j the column of e, for one block of rows."""
+    for r in range(task * block, min((task + 1) * block, len(indptr) - 1)):
+        for e in range(indptr[r], indptr[r + 1]):
+            out[e] = values[e] * scale[indices[e]] + shift[indices[e]]

@@ -95,7 +95,7 @@ def encode_together(networks: Sequence[Any], rows: SparseRows) -> tuple[Tensor, 
     -------
     Embeddings (n_networks, B, n_d), entropies (n_networks,), and what has decisions and masks.
     """
-    if not suits(networks):
+    if not suits(networks, rows):
         return None
     weights = [Weights(each) for each in networks]
     parameters = [each for one in weights for each in one.parameters()]

@@ -15,7 +15,7 @@ from ._vectors import UNROLLED, bits_above, largest_of, lowest_bit, sums_above
 PANEL = UNROLLED * LANES
 """Genes whose weights lie together."""
 
-_PANELS = 64
+PANELS = 64
 """Panels of a task."""
 
 _FEW = 128
@@ -35,13 +35,13 @@ def panels(weight: np.ndarray) -> np.ndarray:
     """(n_panels, n_a, PANEL) weights (p, n_a), genes last and padded with zeros."""
     n_panels = -(-len(weight) // PANEL)
     out = unset((n_panels, weight.shape[1], PANEL), weight.dtype)
-    run_tasks(_turn, -(-n_panels // _PANELS), weight, out)
+    run_tasks(turn, -(-n_panels // PANELS), weight, out)
     return out
 
 
 @compiled
-def _turn(task: int, weight: Array, out: Array) -> None:
-    for panel in range(task * _PANELS, min((task + 1) * _PANELS, len(out))):
+def turn(task: int, weight: Array, out: Array) -> None:
+    for panel in range(task * PANELS, min((task + 1) * PANELS, len(out))):
         start = panel * PANEL
         size = min(PANEL, len(weight) - start)
         for k in range(weight.shape[1]):

@@ -53,4 +53,8 @@ class InputNorm:
 
     def backward(self, grad_scale: np.ndarray, grad_shift: np.ndarray, gradients: Gradients) -> None:
         """Pass the gradients of scale and shift on to weight and bias."""
-        self.norm.add(gradients, self.rstd * (grad_scale - self.mean * grad_shift), grad_shift)
+        self.norm.add(gradients, *self.grads(grad_scale, grad_shift))
+
+    def grads(self, grad_scale: np.ndarray, grad_shift: np.ndarray) -> list[np.ndarray]:
+        """Gradients of weight and bias; none where genes are not centred."""
+        return [] if self.identity else [self.rstd * (grad_scale - self.mean * grad_shift), grad_shift]

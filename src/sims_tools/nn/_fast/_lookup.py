@@ -94,13 +94,3 @@ def keep_hits(
                 indices[kept], places[kept], inputs[kept] = at_indices[e], e, found[e]
                 products[kept] = found[e] * shares[e]
                 kept += 1
-
-
-@compiled
-def affine(
-    task: int, block: int, indptr: Array, indices: Array, values: Array, scale: Array, shift: Array, out: Array
-) -> None:
-    """``out[e] = values[e] * scale[j] + shift[j]`` with j the column of e, for one block of rows."""
-    for r in range(task * block, min((task + 1) * block, len(indptr) - 1)):
-        for e in range(indptr[r], indptr[r + 1]):
-            out[e] = values[e] * scale[indices[e]] + shift[indices[e]]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ._csr import affine
 from ._input_norm import InputNorm
 from ._jit import run_tasks
-from ._lookup import affine, keep_hits, look_up
+from ._lookup import keep_hits, look_up
 from ._memory import like, unset
 from ._stored import Stored
 from ._table import Table
