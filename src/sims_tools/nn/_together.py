@@ -72,12 +72,13 @@ def read(networks: Sequence[TabNet], x: Tensor | SparseRows, *, explain: bool) -
         trace: Any = _Several([one.trace for one in each if one.trace is not None])
     else:
         embedding, entropy, trace = found
-    sparsity = [network.sparsity for network in networks]
-    penalty = (
-        entropy * entropy.new_tensor(sparsity) if any(sparsity) else torch.zeros(len(sparsity), device=entropy.device)
-    )
+    penalty = torch.stack([_penalty(network, own) for network, own in zip(networks, entropy, strict=True)])
     logits = torch.stack([network.head(own) for network, own in zip(networks, embedding, strict=True)])
     return Reading(logits, embedding, penalty, trace if explain else None)
+
+
+def _penalty(network: TabNet, entropy: Tensor) -> Tensor:
+    return network.sparsity * entropy if network.sparsity else entropy.new_zeros((), dtype=torch.float32)
 
 
 @torch.no_grad()

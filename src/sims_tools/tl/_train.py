@@ -85,9 +85,9 @@ def sims_train(
         Name for what is written.
     **params
         Overrule the preset: parameters of :class:`~sims_tools.nn.TabNet` (`n_d`, `n_a`, `n_steps`, `gamma`, `n_shared`,
-        `n_independent`, `selector`, `virtual_batch_size`, `momentum`, `sparsity`, ...), training settings
-        (:class:`~sims_tools.models.TrainingSettings`: `batch_size`, `learning_rate`, `patience`, ...), `scale_genes`,
-        `gene_dropout` or `n_members`.
+        `n_independent`, `selector`, `virtual_batch_size`, `momentum`, ...; how few genes masks hold is up to `sparsity`
+        and `max_selected`), training settings (:class:`~sims_tools.models.TrainingSettings`: `batch_size`,
+        `learning_rate`, `patience`, ...), `scale_genes`, `gene_dropout` or `n_members`.
 
     Returns
     -------
