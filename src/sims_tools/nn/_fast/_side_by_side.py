@@ -45,8 +45,8 @@ def _kind(network: Any) -> tuple:
     layers = len(network.shared), len(network.splitter.linears), len(network.attentives)
     widths = network.n_input, network.n_d, network.n_a
     constants = network.gamma, attentive.selector_name, norm.virtual_batch_size, norm.bn.momentum, norm.bn.eps
-    center = isinstance(network.input_norm, nn.Identity)
-    return network.training, bool(network.sparsity), network.nonzero_only, center, layers, widths, constants
+    kind = network.training, bool(network.sparsity), network.nonzero_only, isinstance(network.input_norm, nn.Identity)
+    return kind, layers, widths, constants
 
 
 class SideBySide:
