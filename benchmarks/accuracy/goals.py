@@ -26,7 +26,10 @@ def goals(results: Results) -> str:
         return ""
     makers: list[Callable[[Results], list[Row]]] = [accuracy, few, masks, time, perturbed, calibrated]
     rows = [row for make in makers for row in make(results)]
-    note = "One sd is that of the best peer over seeds; that of ours where the peer does not depend on the seed."
+    note = (
+        "Ours and a peer are compared on the seeds that both have. One sd is that of the best peer over seeds; that of "
+        "ours where the peer does not depend on the seed."
+    )
     return paragraphs(table(["goal", "wanted", "found", ""], rows, numbers_from=4), note)
 
 

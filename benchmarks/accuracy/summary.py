@@ -35,10 +35,14 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class Spread:
-    """Means and standard deviations over seeds, methods in columns; NaN where there is nothing, or one seed only."""
+    """Means and standard deviations over seeds, methods in columns; NaN where there is nothing, or one seed only.
+
+    `each` has one column for each method and seed.
+    """
 
     mean: pd.DataFrame
     sd: pd.DataFrame
+    each: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,12 @@ def spread(scores: pd.DataFrame, row: str, value: str) -> Spread:
         the same method is left out: it is not done yet.
     """
     if scores.empty:
-        return Spread(pd.DataFrame(), pd.DataFrame())
+        return Spread(pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
     each = scores.groupby([row, "method", "seed"])[value].agg(["mean", "size"])
     whole = each["size"] == each.groupby([row, "method"])["size"].transform("max")
-    over = each.loc[whole, "mean"].groupby([row, "method"])
-    return Spread(over.mean().unstack("method"), over.std().unstack("method"))
+    kept = each.loc[whole, "mean"]
+    over = kept.groupby([row, "method"])
+    return Spread(over.mean().unstack("method"), over.std().unstack("method"), kept.unstack(["method", "seed"]))
 
 
 def losses(results: Results) -> pd.DataFrame:
@@ -126,7 +131,7 @@ def losses(results: Results) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours beside the best peer of each set.
+    """Ours beside the best peer of each set, on the seeds that both have: some splits are harder than others.
 
     Parameters
     ----------
@@ -153,16 +158,27 @@ class Comparison:
 def compare(found: Spread, ours: str, peers: list[str]) -> Comparison | None:
     """Ours with its peers; None without either. The deviation is the best peer's, or ours where it ran once."""
     peers = [name for name in peers if name in found.mean]
-    if ours not in found.mean or not peers:
+    if ours not in found.mean:
         return None
-    both = found.mean[found.mean[ours].notna() & found.mean[peers].notna().any(axis=1)]
-    if both.empty:
+    pairs = pd.DataFrame(
+        [(name, peer, *_paired(found.each.loc[name], ours, peer)) for name in found.mean.index for peer in peers],
+        columns=["set", "peer", "ours", "best"],
+    ).dropna()
+    if pairs.empty:
         return None
-    best = both[peers].idxmax(axis=1)
-    sds = [_first_number(found.sd.loc[name, peer], found.sd.loc[name, ours]) for name, peer in best.items()]
-    table = pd.DataFrame({"ours": both[ours], "best": both[peers].max(axis=1), "peer": best, "sd": sds})
-    margins = pd.Series({name: (both[ours] - both[name]).mean() for name in peers})
-    return Comparison(table, margins)
+    pairs["margin"] = pairs["ours"] - pairs["best"]
+    table = pairs.loc[pairs.groupby("set")["margin"].idxmin()].set_index("set")
+    sds = [_first_number(found.sd.loc[name, peer], found.sd.loc[name, ours]) for name, peer in table["peer"].items()]
+    return Comparison(table.assign(sd=sds), pairs.groupby("peer")["margin"].mean())
+
+
+def _paired(values: pd.Series, ours: str, peer: str) -> tuple[float, float]:
+    """Means of both over the seeds that both have, or over those of each where they have none in common."""
+    own, theirs = values[ours].dropna(), values[peer].dropna()
+    common = own.index.intersection(theirs.index)
+    if len(common):
+        own, theirs = own[common], theirs[common]
+    return own.mean(), theirs.mean()
 
 
 def _first_number(*values: float) -> float:

@@ -181,7 +181,7 @@ def _columns(results: Results, found: Spread) -> list[str]:
 def _present(found: Spread) -> Spread:
     """Without rows that nobody has a value for."""
     kept = found.mean.dropna(how="all").index if len(found.mean) else found.mean.index
-    return Spread(found.mean.loc[kept], found.sd.loc[kept])
+    return Spread(found.mean.loc[kept], found.sd.loc[kept], found.each.loc[kept])
 
 
 def _mean_over_sets(found: Spread, name: str) -> float:

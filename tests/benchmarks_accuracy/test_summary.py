@@ -33,7 +33,7 @@ def test_ours_is_compared_with_the_best_peer_of_each_set(lines):
     assert list(found.above) == [False, True]
     assert list(found.within) == [True, True]  # 0.91 against 0.93 +- 0.028
     assert found.margins["logistic"] == pytest.approx((-0.02 + 0.10) / 2)
-    assert found.margins["svm"] == pytest.approx(0.06)
+    assert found.margins["svm"] == pytest.approx(0.05), "on the seed of both"
 
 
 def test_the_last_line_about_the_same_thing_counts(lines):

@@ -339,7 +339,7 @@ def test_several_networks_decide_together(cells, tmp_path):
 
 def test_members_by_the_number_of_labelled_cells(cells, monkeypatch):
     preset = SIMS.presets["default"]
-    assert [preset.members_for(n) for n in (0, 5000, 10_000, 10_001, 10**6)] == [16, 16, 8, 7, 1]
+    assert [preset.members_for(n) for n in (0, 5000, 10_000, 10_001, 10**6)] == [8, 8, 4, 3, 1]
     cells.obs["cell_type"] = cells.obs["cell_type"].cat.add_categories("Unknown")
     cells.obs.loc[cells.obs_names[:50], "cell_type"] = "Unknown"
     asked = []

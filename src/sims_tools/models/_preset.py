@@ -8,7 +8,7 @@ from typing import Any
 
 from sims_tools.models._settings import TrainingSettings
 
-_MOST_MEMBERS, _CELLS_OF_MEMBERS = 16, 80_000
+_MOST_MEMBERS, _CELLS_OF_MEMBERS = 8, 40_000
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Preset:
     training
         Training settings.
     n_members
-        Networks that are trained side by side and averaged. None fits them to the number of labelled cells: 16 up to
-        5,000, then as many as make 80,000 cells together, at least 1. Where cells are few, networks differ, and are
+        Networks that are trained side by side and averaged. None fits them to the number of labelled cells: 8 up to
+        5,000, then as many as make 40,000 cells together, at least 1. Where cells are few, networks differ, and are
         quickly trained.
     n_top_genes
         Train on so many genes, chosen on training cells by variance and class; None takes all.
