@@ -273,3 +273,7 @@ def test_weights_changed_before_the_backward_pass_are_noticed(small):
         net.attentives[0].linear.weight.mul_(2)
     with pytest.raises(RuntimeError, match="in place"):
         loss.backward()
+    loss = net(rows).logits.square().mean()
+    net.attentives[0].linear.weight.data = net.attentives[0].linear.weight.data.clone()  # kernels know addresses only
+    with pytest.raises(RuntimeError, match="in place"):
+        loss.backward()

@@ -23,7 +23,7 @@ class _Encode(Function):
     @staticmethod
     def forward(ctx: Any, work: Pass, parameters: list[Tensor], *_: Tensor) -> tuple[Tensor, Tensor]:
         ctx.work, ctx.parameters = work, parameters
-        ctx.versions = [each._version for each in parameters]
+        ctx.versions = _versions(parameters)
         embedding = torch.from_numpy(work.forward())
         return embedding, embedding.new_tensor(work.entropy)
 
@@ -39,7 +39,7 @@ class _EncodeTogether(Function):
     @staticmethod
     def forward(ctx: Any, work: SideBySide, parameters: list[Tensor], *_: Tensor) -> tuple[Tensor, Tensor]:
         ctx.work, ctx.parameters = work, parameters
-        ctx.versions = [each._version for each in parameters]
+        ctx.versions = _versions(parameters)
         embedding, entropy = work.forward()
         return torch.from_numpy(embedding), torch.from_numpy(entropy.astype(embedding.dtype))
 
@@ -50,8 +50,13 @@ class _EncodeTogether(Function):
         return None, None, *ctx.work.backward(grad_embedding.numpy(), grad_entropy.numpy())
 
 
-def _check_versions(versions: list[int], parameters: list[Tensor]) -> None:
-    if versions != [each._version for each in parameters]:
+def _versions(parameters: list[Tensor]) -> list[tuple[int, int]]:
+    """What changes where weights are changed, or moved elsewhere."""
+    return [(each._version, each.data_ptr()) for each in parameters]
+
+
+def _check_versions(versions: list[tuple[int, int]], parameters: list[Tensor]) -> None:
+    if versions != _versions(parameters):
         raise RuntimeError(
             "Weights were changed in place between the forward and the backward pass; run `backward()` before the "
             "optimiser."
