@@ -79,11 +79,8 @@ class Weights:
         self.of_input = [each for norm in parts["input_norm"]._modules.values() for each in norm._parameters.values()]
         self._held: list[Tensor] = []
         places = [self._place(each.t()) for each in self.tables]
-        of_shared, of_own = (
-            [self._place(each) for each in shared[1:]],
-            [[self._place(one) for one in each] for each in own],
-        )
-        places += [place for line in of_own for place in (*of_shared, *line)]
+        of_shared = [self._place(each) for each in shared[1:]]
+        places += [place for each in own for place in (*of_shared, *map(self._place, each))]
         for norm in self.norms:
             places += self._norm(norm)
         for weight, norm in self.attentives:

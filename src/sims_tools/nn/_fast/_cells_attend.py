@@ -115,10 +115,8 @@ def attend(
         to[r + 1] = to[r] + (selected[r] if np.isfinite(levels[r]) else 1)
     for task in range(-(-cells.n // ROWS)):
         pack(task, starts, genes, values, selected, to, masks.genes, masks.shares)
-    for r in range(cells.n):
-        if (
-            how.nonzero and selected[r] == 0 and to[r + 1] > to[r]
-        ):  # not a number: so is the share of a gene that the cell has
+    for r in range(cells.n):  # where scores are not numbers, neither is the share of one gene: one that the cell has
+        if how.nonzero and selected[r] == 0 and to[r + 1] > to[r]:
             masks.genes[to[r]] = cells.indices[cells.indptr[r]]
     share_left = features.dtype.type(-1.0 / how.gamma)
     for e in range(to[0], to[cells.n]):
