@@ -16,6 +16,9 @@ from sims_tools.nn import SparseRows, TabNet
 from .topk import TopK
 
 AGREEMENT = 1e-3
+UNLUCKY = 4.0
+"""Two float32 networks err most in different cells, where one step's near tie is passed on to the next: the largest error of
+a minibatch varies by such a factor from one seed to the next."""
 ORACLE = load_oracle()
 
 
@@ -115,29 +118,37 @@ def rival(kind: str, config: Config, network: TabNet) -> TabNetNoEmbeddings:
 
 
 def disagreement(network: TabNet, rivals: dict[str, nn.Module], rows: SparseRows, dense: Tensor) -> dict[str, float]:
-    """Largest difference of the logits to each rival's, relative to the largest logit, over both modes.
+    """Largest difference of the logits to each rival's, relative to the largest logit, over cells and both modes.
 
     Raises
     ------
     RuntimeError
-        One is above `AGREEMENT`, and not because float32 cannot say better: against float64, ours is off by more than
-        that and by more than twice what the rival is. Then not the same function would be timed.
+        More than one cell of a hundred is off by more than `AGREEMENT`; or a single one is, and not because float32
+        cannot say better: against float64, it is off by more than `UNLUCKY` times what the rival's worst cell is.
+        Then not the same function would be timed.
     """
     worst = dict.fromkeys(rivals, 0.0)
     for training in (False, True):
         found = _logits(network.train(training), rows)
         for name, reference in rivals.items():
             expected = _logits(reference.train(training), dense)
-            worst[name] = max(worst[name], _relative(found, expected))
-            if _relative(found, expected) > AGREEMENT:
+            off = _relative(found, expected)
+            worst[name] = max(worst[name], off.max().item())
+            if off.quantile(0.99) > AGREEMENT:
+                raise _DifferentFunctionError(name, f"one cell of a hundred by more than {off.quantile(0.99):.1e}")
+            if off.max() > AGREEMENT:
                 exact = _logits(copy.deepcopy(network).double(), dense.double())
-                mine, theirs = _relative(found.double(), exact), _relative(expected.double(), exact)
-                if mine > max(AGREEMENT, 2 * theirs):
-                    raise RuntimeError(
-                        f"Logits are off by {mine:.1e} of the largest, those of {name!r} by {theirs:.1e}; expected at "
-                        f"most {AGREEMENT}. Nothing is timed."
-                    )
+                mine, theirs = (_relative(each.double(), exact).max().item() for each in (found, expected))
+                if mine > max(AGREEMENT, UNLUCKY * theirs):
+                    raise _DifferentFunctionError(name, f"ours from float64 by {mine:.1e}, theirs by {theirs:.1e}")
     return worst
+
+
+class _DifferentFunctionError(RuntimeError):
+    def __init__(self, name: str, found: str) -> None:
+        super().__init__(
+            f"Logits are not those of {name!r}: off by more than {AGREEMENT} of the largest, {found}. Nothing is timed."
+        )
 
 
 @torch.no_grad()
@@ -149,8 +160,9 @@ def _logits(network: nn.Module, x: SparseRows | Tensor) -> Tensor:
     return logits
 
 
-def _relative(found: Tensor, expected: Tensor) -> float:
-    return ((found - expected).abs().max() / expected.abs().max()).item()
+def _relative(found: Tensor, expected: Tensor) -> Tensor:
+    """(n_cells,) largest difference in each cell."""
+    return (found - expected).abs().amax(1) / expected.abs().max()
 
 
 def head(rows: SparseRows, n_rows: int) -> SparseRows:

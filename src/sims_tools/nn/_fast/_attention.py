@@ -16,7 +16,7 @@ from ._csr import STRIPE_BYTES, entry_dots, rows_of_task, rows_product
 from ._held import PANEL, hold_scores, panels, select_held
 from ._jit import ROWS, run_tasks
 from ._masks import Masks
-from ._memory import like, unset, zeros
+from ._memory import like, reserved, unset, zeros
 from ._norm import Norm
 from ._product import matmul
 from ._scores import screen_scores
@@ -126,7 +126,7 @@ class Attention:
         top, per_cell = np.empty((n_rows, n_stripes), dtype), np.empty((n_rows, n_stripes), np.int64)
         counts, crowded = np.empty((n_chunks, n_stripes), np.int64), np.zeros(1, np.bool_)
         size = (n_rows * len(self.weight),)
-        cells, genes, scores = (unset(size, kind) for kind in (np.int32, np.int32, dtype))
+        cells, genes, scores = (reserved(size, kind) for kind in (np.int32, np.int32, dtype))
         run_tasks(
             screen_scores, n_chunks * n_stripes,
             features, first, cuts, self.weight, *normed, 2.0 if self.entmax else 1.0, self.entmax, *earlier, crowded,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import threading
 from typing import Any
 
@@ -68,6 +69,17 @@ def unset(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     memory = np.empty(size, np.uint8) if size < _LARGE else np.asarray(_Loan(-(-size // step) * step))
     start = -memory.__array_interface__["data"][0] % _CACHE_LINE
     return memory[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def reserved(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of unset values of which few will be written: it takes memory where they are, a small page at a time.
+
+    Large arrays of numpy are fetched in pages of megabytes where the system has them. It is not used again.
+    """
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if n_bytes < _LARGE:
+        return np.empty(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, n_bytes), dtype).reshape(shape)
 
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
