@@ -17,8 +17,8 @@ from .topk import TopK
 
 AGREEMENT = 1e-3
 UNLUCKY = 4.0
-"""Two float32 networks err most in different cells, where one step's near tie is passed on to the next: the largest error of
-a minibatch varies by such a factor from one seed to the next."""
+"""Two float32 networks err most in different cells, where a near tie at one step is passed on to the next: the largest
+error of a minibatch varies by such a factor from one seed to the next."""
 ORACLE = load_oracle()
 
 

@@ -22,6 +22,15 @@ TABLES = {"params", "faithfulness", "faithfulness_by_class", "agreement", "famil
 
 
 @pytest.fixture(scope="module")
+def settled(planted: ad.AnnData) -> Any:
+    """Trained until its masks have settled; never train it further."""
+    return sims.tl.sims_train(
+        planted.copy(), "cell_type", max_epochs=60, learning_rate=0.02, weight_average=0.9,
+        n_d=8, n_a=8, n_members=1, batch_size=32, **QUIET,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
 def once(planted: ad.AnnData, model: Any) -> ad.AnnData:
     """The planted cells, annotated; never change them."""
     adata = planted.copy()
@@ -35,15 +44,23 @@ def annotated(once: ad.AnnData) -> ad.AnnData:
 
 
 @pytest.fixture(scope="module")
-def measured(once: ad.AnnData, model: Any) -> dict[str, Any]:
+def explained(planted: ad.AnnData, settled: Any) -> ad.AnnData:
+    """The planted cells, annotated by it; never change them."""
+    adata = planted.copy()
+    sims.tl.annotate(adata, settled, **QUIET)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def measured(explained: ad.AnnData, settled: Any) -> dict[str, Any]:
     """Everything that can be measured, with the planted markers and the same model twice."""
-    markers = {name: list(once.var_names[once.var["marker_of"] == name]) for name in model.classes}
+    markers = {name: list(explained.var_names[explained.var["marker_of"] == name]) for name in settled.classes}
     done = sims.tl.evaluate_masks(
-        once,
-        model,
+        explained,
+        settled,
         "cell_type",
         n_genes=(5, 10, 50, 99),
-        retrained=[model],
+        retrained=[settled],
         markers=markers,
         n_top=10,
         copy=True,
@@ -71,7 +88,8 @@ def test_deleting_what_masks_name_costs_more_than_random_genes(measured):
     assert (whole["ranking"], whole["action"], whole["n_genes"]) == ("none", "none", 0)
     assert whole["accuracy"] > 0.95
     for named in ("masks", "cell_masks", "logistic", "differential"):
-        assert _accuracy(table, named, "deleted", 10) < whole["accuracy"] - 0.25, named
+        margin = 0.4 if named.endswith("masks") else 0.25
+        assert _accuracy(table, named, "deleted", 10) < whole["accuracy"] - margin, named
         assert _accuracy(table, named, "kept", 10) > 0.9, named
     for drawn in ("random", "matched"):
         assert _accuracy(table, drawn, "deleted", 10) > _accuracy(table, "masks", "deleted", 10) + 0.2, drawn
@@ -114,18 +132,18 @@ def test_a_gene_is_deleted_by_setting_its_counts_to_zero(annotated, model):
     assert table["accuracy"].iloc[0] == 1, "without labels the calls are the truth"
 
 
-def test_planted_markers_are_agreed_with(measured, once, model):
+def test_planted_markers_are_agreed_with(measured, explained):
     given = measured["agreement"].query("source == 'given'").set_index("class")
     assert (given["n_markers"] == 5).all()
     assert (given["n_found"] == 5).all()
     assert (given["n_top"] == 10).all()
     assert (given["auroc"] > 0.75).all()
     assert (given["precision"] > 2 * given["chance"]).all()
-    masks = once.obsm["sims_masks"].toarray()
-    for name in model.classes:
-        mean = masks[(once.obs["cell_type"] == name).to_numpy()].mean(axis=0)
-        heaviest = set(once.var_names[np.argsort(-mean)[:10]])
-        overlap = len(heaviest & set(once.var_names[once.var["marker_of"] == name]))
+    masks = explained.obsm["sims_masks"].toarray()
+    for name in given.index:
+        mean = masks[(explained.obs["cell_type"] == name).to_numpy()].mean(axis=0)
+        heaviest = set(explained.var_names[np.argsort(-mean)[:10]])
+        overlap = len(heaviest & set(explained.var_names[explained.var["marker_of"] == name]))
         assert given.loc[name, "overlap"] == overlap
         assert given.loc[name, "precision"] == pytest.approx(overlap / 10)
         assert given.loc[name, "recall"] == pytest.approx(overlap / 5)

@@ -16,18 +16,18 @@ QUIET = {"progress_bar": False}
 
 @pytest.fixture(scope="module")
 def cells():
-    return sims.data.planted_cells(n_cells=1600, n_genes=60, n_classes=4, fold=3, random_state=3)
+    return sims.data.planted_cells(n_cells=5000, n_genes=60, n_classes=4, fold=3, random_state=3)
 
 
 @pytest.fixture(scope="module")
 def model(cells):
-    options = {"max_epochs": 15, "validation_size": 0.5, "random_state": 0, "n_d": 8, "n_a": 8}
-    return sims.tl.sims_train(cells[:800].copy(), "cell_type", accelerator="cpu", **options, **QUIET)
+    options = {"max_epochs": 15, "validation_size": 0.5, "random_state": 0, "n_d": 8, "n_a": 8, "n_members": 1}
+    return sims.tl.sims_train(cells[:2000].copy(), "cell_type", accelerator="cpu", **options, **QUIET)
 
 
 @pytest.fixture
 def query(cells):
-    return cells[800:].copy()
+    return cells[2000:].copy()
 
 
 def truth(adata, model):
@@ -37,7 +37,7 @@ def truth(adata, model):
 def test_probabilities_are_calibrated_on_cells_that_were_held_out(query, model):
     sims.tl.annotate(query, model, **QUIET)
     fitted = model.confidence_.temperature
-    assert abs(fitted.n_cells - 400) <= 4
+    assert abs(fitted.n_cells - 1000) <= 4
     assert fitted.nll_after <= fitted.nll_before
     logits = np.concatenate([each.logits for each in model.infer(query)])
     np.testing.assert_allclose(query.obsm["sims_prob"], softmax(logits / fitted.value), atol=1e-6)
@@ -71,8 +71,7 @@ def test_sets_hold_the_true_class_as_often_as_promised(query, model, alpha, clas
     assert (query.obs["sims_set_size"] >= 1).all()
     codes = truth(query, model)
     held = np.asarray(sets.todense())[np.arange(len(codes)), codes]
-    error = np.sqrt(alpha * (1 - alpha) * (1 / query.n_obs + 1 / model.confidence_.temperature.n_cells))
-    assert held.mean() >= 1 - alpha - 3 * error
+    assert held.mean() >= 1 - alpha - 0.04
     if class_conditional:
         assert min(held[codes == code].mean() for code in set(codes)) >= 1 - alpha - 0.09
     assert query.uns["sims"]["params"]["prediction_sets"] == alpha
