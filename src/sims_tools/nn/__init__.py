@@ -1,5 +1,6 @@
 """Networks and their parts, in torch and in kernels; knows nothing of cells, files or the rest of the package."""
 
+from ._cite_network import CITENetwork, CITEOutput
 from ._ensemble import Ensemble
 from ._ghost_norm import GhostBatchNorm
 from ._optimizer import Follower, ThreadedAdam, ThreadedAdamW
@@ -11,6 +12,8 @@ from ._tabnet import TabNet
 
 __all__ = [
     "SELECTORS",
+    "CITENetwork",
+    "CITEOutput",
     "Ensemble",
     "Follower",
     "GhostBatchNorm",
