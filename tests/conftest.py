@@ -172,3 +172,57 @@ def _bits(value: Any) -> Any:
     if hasattr(value, "shape") and hasattr(value, "file"):  # h5py dataset of a backed object
         return "h5py", _bits(value[...])
     return type(value).__name__, repr(value)
+
+
+@pytest.fixture(scope="session")
+def planted_cite() -> Any:
+    """200 cells of 3 classes with 40 genes and 6 proteins, two of which mark each class; do not change it."""
+    return _planted_cite()
+
+
+@pytest.fixture
+def cite(planted_cite: Any) -> Any:
+    """The same, the test's own."""
+    return planted_cite.copy()
+
+
+@pytest.fixture(scope="session")
+def as_anndata() -> Callable[[Any], ad.AnnData]:
+    """The RNA of a MuData, its proteins as a DataFrame in `.obsm`."""
+
+    def convert(mdata: Any) -> ad.AnnData:
+        adata, protein = mdata.mod["rna"].copy(), mdata.mod["protein"]
+        adata.obsm["adt"] = pd.DataFrame(protein.X, index=adata.obs_names, columns=protein.var_names)
+        return adata
+
+    return convert
+
+
+@pytest.fixture(scope="session")
+def cite_model(planted_cite: Any) -> Any:
+    """A CITE-seq autoencoder with a classifier, trained on the planted cells; never train it further."""
+    import sims_tools as sims
+
+    cells = planted_cite.copy()
+    sims.models.CITEAutoencoder.setup_mudata(cells, labels_key="cell_type")
+    model = sims.models.CITEAutoencoder(cells)
+    model.train(20, batch_size=32, progress_bar=False)
+    return model
+
+
+def _planted_cite(n_cells: int = 200, random_state: int = 0) -> Any:
+    import mudata
+
+    import sims_tools as sims
+
+    rna = sims.data.planted_cells(n_cells, n_genes=40, n_classes=3, random_state=random_state)
+    rng = np.random.default_rng(random_state)
+    rates = np.full((3, 6), 4.0)
+    rates[np.arange(3).repeat(2), np.arange(6)] = 60.0
+    codes = rna.obs["cell_type"].cat.codes.to_numpy()
+    counts = rng.poisson(rates[codes] * rng.lognormal(0, 0.2, (n_cells, 1))).astype(np.int64)
+    names = pd.DataFrame(index=[f"ADT_{i}" for i in range(6)])
+    protein = ad.AnnData(counts, obs=pd.DataFrame(index=rna.obs_names), var=names)
+    rna.X = rna.X.astype(np.int64)
+    with mudata.set_options(pull_on_update=False):
+        return mudata.MuData({"rna": rna, "protein": protein})

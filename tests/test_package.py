@@ -198,6 +198,7 @@ def test_optional_libraries_are_imported_where_they_are_used():
         assert not {name.split(".")[0] for name in _imports(path, top=True)} & {
             "dask",
             "zarr",
+            "tensorboard",
             "wandb",
             "pytorch_tabnet",
         }
@@ -269,7 +270,7 @@ def test_copy_is_a_keyword_and_off(function):
     if "copy" in parameters:
         assert parameters["copy"].kind is inspect.Parameter.KEYWORD_ONLY
         assert parameters["copy"].default is False
-        assert str(inspect.signature(function).return_annotation) == "AnnData | None"
+        assert str(inspect.signature(function).return_annotation) in ("AnnData | None", "AnnData | MuData | None")
 
 
 def test_shared_names_have_shared_defaults(function):

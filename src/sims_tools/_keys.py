@@ -9,6 +9,9 @@ UNKNOWN = "Unknown"
 
 DEFAULT_KEY = "sims"
 
+CITE_KEY = "cite"
+"""What names the latent space of the CITE-seq autoencoder."""
+
 
 @dataclass(frozen=True)
 class Keys:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sims_tools.data._blocks import iter_blocks, sample_rows
+from sims_tools.data._rows import StoredRows
 
 PERMUTED = np.random.default_rng(1).permutation(53)
 VIEWS = {
@@ -279,3 +280,15 @@ def test_names_may_repeat_among_cells(counts, name_cells):
     adata = name_cells(counts)
     adata.obs_names = pd.Index(["same"] * 53)
     np.testing.assert_array_equal(joined(adata[::2]), counts[::2])
+
+
+def test_dense_rows_are_the_same_rows(store, everyhow, counts):
+    parent = store(everyhow, counts)
+    for name, (rows, columns) in VIEWS.items():
+        expected = counts[rows][:, columns]
+        found = StoredRows(parent[rows, columns])
+        backwards = found.read_dense(np.arange(len(expected))[::-1])
+        assert isinstance(backwards, np.ndarray)
+        assert backwards.dtype == np.float32
+        np.testing.assert_array_equal(backwards, expected[::-1], err_msg=name)
+        np.testing.assert_array_equal(found.read_dense(slice(0, 1)), expected[:1], err_msg=name)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sims_tools.data._split import grouped_split, split_column, stratified_split
+from sims_tools.data._split import grouped_split, random_split, split_column, stratified_split
 
 CODES = st.lists(st.integers(-1, 5), min_size=1, max_size=150).map(np.array)
 SHARES = st.floats(0, 0.99)
@@ -165,3 +165,15 @@ def test_the_column_for_obs():
     assert list(column) == ["train", "unlabeled", "unlabeled", "train", "validation"]
     assert list(column.categories) == ["train", "validation", "unlabeled"]
     assert list(split_column(2, np.array([], dtype=int), np.array([], dtype=int))) == ["unlabeled"] * 2
+
+
+def test_a_random_split_in_three():
+    train, validation, test = random_split(1001, 0.7, 0.15, 0)
+    assert [len(train), len(validation), len(test)] == [700, 150, 151]
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, validation, test])), np.arange(1001))
+    assert all((np.diff(part) > 0).all() for part in (train, validation, test))
+    np.testing.assert_array_equal(random_split(1001, 0.7, 0.15, 0)[1], validation)
+    assert not np.array_equal(random_split(1001, 0.7, 0.15, 1)[1], validation)
+    assert [len(part) for part in random_split(10, 0.9, 0.1, 0)] == [9, 1, 0]
+    with pytest.raises(ValueError, match="make more than 1 together"):
+        random_split(10, 0.9, 0.2, 0)

@@ -18,6 +18,7 @@ from ._matrix import canonical, take_canonical
 from ._rows import take_rows
 
 if TYPE_CHECKING:
+    from ._paired_cells import PairedCells
     from ._resident import ResidentCells
 
 X, LABELS, TOTALS = "X", "labels", "total_counts"
@@ -104,13 +105,14 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def cell_loader(
-    dataset: CellDataset | ResidentCells,
+    dataset: CellDataset | ResidentCells | PairedCells,
     batch_size: int,
     *,
     shuffle: bool,
     distributed: bool = False,
     seed: int = 0,
     pin_memory: bool = False,
+    drop_last: bool = False,
 ) -> DataLoader:
     """Minibatches of a dataset, reshuffled every epoch where asked.
 
@@ -128,14 +130,18 @@ def cell_loader(
         Of the order.
     pin_memory
         Put minibatches into page-locked memory, from which a GPU reads quickest.
+    drop_last
+        Leave out what does not fill a minibatch.
     """
     if distributed:
         from scvi.dataloaders import BatchDistributedSampler
 
-        batches = BatchDistributedSampler(dataset, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        batches = BatchDistributedSampler(
+            dataset, batch_size=batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last
+        )
     else:
         generator = torch.Generator().manual_seed(seed)
         order = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
-        batches = BatchSampler(order, batch_size, drop_last=False)
+        batches = BatchSampler(order, batch_size, drop_last=drop_last)
     own = torch.Generator().manual_seed(seed)  # without it, each pass would draw from the global one
     return DataLoader(dataset, sampler=batches, batch_size=None, generator=own, pin_memory=pin_memory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,13 +16,18 @@ from ._dataset import LABELS, TOTALS, Batch, CellDataset, X, to_batch, to_column
 from ._kind import check_values
 from ._matrix import with_data
 
+if TYPE_CHECKING:
+    from ._paired_cells import PairedCells
+
 _SHARE = 4
 """Cells stay on a device where they take no more than one part in so many of its free memory."""
 
 
-def can_reside(dataset: CellDataset, device: torch.device) -> bool:
+def can_reside(dataset: CellDataset | PairedCells, device: torch.device) -> bool:
     """Whether all rows of a data set, not only its own cells, should be kept on a device: on CUDA, where they fit."""
-    if device.type != "cuda" or not dataset.is_linear or dataset.totals is None:
+    if device.type != "cuda" or not isinstance(dataset, CellDataset):
+        return False
+    if not dataset.is_linear or dataset.totals is None:
         return False
     n_bytes = 8 * dataset.matrix.nnz + 16 * dataset.matrix.shape[0]
     free, _ = torch.cuda.mem_get_info(device)

@@ -63,6 +63,20 @@ class StoredRows:
             positions = self._rows[positions]
         return take_rows(self.matrix, positions, self._columns)
 
+    def read_dense(self, positions: slice | np.ndarray) -> np.ndarray:
+        """Some rows, (n, n_vars) float32 array, for values that are mostly not zero.
+
+        Parameters
+        ----------
+        positions
+            A run of rows as a slice with start and stop, or their indices.
+        """
+        if not isinstance(self.matrix, np.ndarray) or self.matrix.dtype.kind not in "iuf":
+            return self.read(positions).toarray()
+        rows = positions if self._rows is None else self._rows[positions]
+        block = self.matrix[rows] if self._columns is None else self.matrix[rows][:, self._columns]
+        return np.asarray(block, dtype=np.float32)
+
     def pieces(self, size: int) -> Iterator[slice]:
         """Runs of rows to read at once: `size` rows, more where a smaller read costs as much (CSC, a dask chunk)."""
         if is_dask(self.matrix):

@@ -100,3 +100,36 @@ def split_column(n_obs: int, train: np.ndarray, validation: np.ndarray) -> pd.Ca
     codes = np.full(n_obs, 2, dtype=np.int8)
     codes[train], codes[validation] = 0, 1
     return pd.Categorical.from_codes(codes, categories=[TRAIN, VALIDATION, UNLABELED])
+
+
+def random_split(
+    n_cells: int, train_size: float, validation_size: float, random_state: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw training, validation and test cells at random.
+
+    Parameters
+    ----------
+    n_cells
+        Cells to draw from.
+    train_size, validation_size
+        Shares of them, rounded down to whole cells; what is left are test cells.
+    random_state
+        Seed.
+
+    Returns
+    -------
+    Sorted indices of training, validation and test cells, each in one of them.
+
+    Raises
+    ------
+    ValueError
+        The shares make more than 1.
+    """
+    if train_size + validation_size > 1 + 1e-9:
+        raise ValueError(
+            f"`train_size={train_size}` and `validation_size={validation_size}` make more than 1 together."
+        )
+    drawn = np.random.default_rng(random_state).permutation(n_cells)
+    n_train = int(n_cells * train_size + 1e-9)
+    n_known = n_train + int(n_cells * validation_size + 1e-9)
+    return np.sort(drawn[:n_train]), np.sort(drawn[n_train:n_known]), np.sort(drawn[n_known:])

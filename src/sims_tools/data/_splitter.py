@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from scvi.data import AnnDataManager
@@ -9,6 +11,7 @@ from scvi.dataloaders import DataSplitter
 from torch.utils.data import DataLoader
 
 from ._dataset import Batch, CellDataset, cell_loader
+from ._paired_cells import PairedCells
 from ._resident import ResidentCells, can_reside
 
 
@@ -32,6 +35,10 @@ class CellSplitter(DataSplitter):
         Whether several processes share the cells.
     seed
         Of the order of the training cells.
+    test
+        Indices of cells that are kept aside.
+    drop_last
+        Leave out training cells that do not fill a minibatch; others every epoch.
     """
 
     def __init__(
@@ -40,16 +47,19 @@ class CellSplitter(DataSplitter):
         *,
         train: np.ndarray,
         validation: np.ndarray,
-        dataset: CellDataset,
+        dataset: CellDataset | PairedCells,
         batch_size: int,
         distributed: bool = False,
         seed: int = 0,
+        test: np.ndarray | None = None,
+        drop_last: bool = False,
     ) -> None:
         super().__init__(adata_manager)
-        self.train_idx, self.val_idx, self.test_idx = train, validation, np.empty(0, dtype=np.int64)
+        self.train_idx, self.val_idx = train, validation
+        self.test_idx = np.empty(0, dtype=np.int64) if test is None else test
         self.n_train, self.n_val = len(train), len(validation)
         self._dataset, self.batch_size = dataset, batch_size
-        self._distributed, self._seed = distributed, seed
+        self._distributed, self._seed, self._drop_last = distributed, seed, drop_last
         self._resident: ResidentCells | None = None
 
     @property
@@ -60,7 +70,7 @@ class CellSplitter(DataSplitter):
     def setup(self, stage: str | None = None) -> None:
         """Take the matrix to the GPU where it fits; the split was given."""
         if self._resident is None and can_reside(self._dataset, self.device):
-            self._resident = ResidentCells(self._dataset, self.device)
+            self._resident = ResidentCells(cast("CellDataset", self._dataset), self.device)
 
     def close(self) -> None:
         """Give the GPU's memory back, whoever still holds a loader."""
@@ -85,6 +95,7 @@ class CellSplitter(DataSplitter):
             distributed=self._distributed,
             seed=self._seed,
             pin_memory=self._resident is None and self.device.type == "cuda",
+            drop_last=shuffle and self._drop_last,
         )
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:

@@ -1,9 +1,19 @@
-"""Classifiers of cells, one file each."""
+"""Classifiers of cells, and the autoencoder of CITE-seq data, one file each."""
 
 from ._available import available, get_model_class, load
 from ._base import ClassifierModel
 from ._preset import Preset
 from ._settings import TrainingSettings
+from .cite_autoencoder import CITEAutoencoder
 from .sims import SIMS
 
-__all__ = ["SIMS", "ClassifierModel", "Preset", "TrainingSettings", "available", "get_model_class", "load"]
+__all__ = [
+    "SIMS",
+    "CITEAutoencoder",
+    "ClassifierModel",
+    "Preset",
+    "TrainingSettings",
+    "available",
+    "get_model_class",
+    "load",
+]

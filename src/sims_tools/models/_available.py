@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from sims_tools._validate import check_choice
 from sims_tools.models._base import ClassifierModel
 from sims_tools.models._persist import read_header
+from sims_tools.models.cite_autoencoder import CITEAutoencoder
 
 
 def _classes() -> dict[str, type[ClassifierModel]]:
@@ -47,7 +49,7 @@ def get_model_class(name: str) -> type[ClassifierModel]:
     return _classes()[name]
 
 
-def load(folder: str | Path, *, accelerator: str = "auto", device: str | int = "auto") -> ClassifierModel:
+def load(folder: str | Path, *, accelerator: str = "auto", device: str | int = "auto") -> Any:
     """Read a model that was saved, of any architecture; nothing is unpickled.
 
     Parameters
@@ -66,5 +68,6 @@ def load(folder: str | Path, *, accelerator: str = "auto", device: str | int = "
     ValueError
         A file is damaged or was changed, or its format version or architecture is unknown.
     """
-    header = read_header(Path(folder))
-    return get_model_class(header["model"]).load(folder, accelerator=accelerator, device=device)
+    name = read_header(Path(folder))["model"]
+    model_class: Any = CITEAutoencoder if name == CITEAutoencoder.name else get_model_class(name)
+    return model_class.load(folder, accelerator=accelerator, device=device)

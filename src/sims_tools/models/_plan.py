@@ -100,9 +100,12 @@ class ClassificationPlan(TrainingPlan):
             **{f"{k}_{mode}": v for k, v in output.extra_metrics.items()},
         }.items():
             self._means[mode].add(name, value, output.n_obs_minibatch)
-        metrics = self.train_metrics if mode == "train" else self.val_metrics
-        metrics.update(output.logits.detach(), output.true_labels)
+        self._count_calls(output, self.train_metrics if mode == "train" else self.val_metrics)
         return output
+
+    def _count_calls(self, output: LossOutput, metrics: MulticlassConfusionMatrix) -> None:
+        """Take a minibatch into the confusion matrix."""
+        metrics.update(output.logits.detach(), output.true_labels)
 
     def on_train_epoch_end(self) -> None:
         """Log loss and scores of the training cells."""
@@ -118,6 +121,10 @@ class ClassificationPlan(TrainingPlan):
             self.log(
                 name, value, on_step=False, on_epoch=True, prog_bar=name == LOSS[mode], sync_dist=self.use_sync_dist
             )
+        self._log_scores(metrics, mode)
+
+    def _log_scores(self, metrics: MulticlassConfusionMatrix, mode: str) -> None:
+        """Log what the confusion matrix of the epoch says."""
         scores = scores_from_confusion(metrics.compute())
         self.log_dict({f"{name}_{mode}": value.float() for name, value in scores.items()}, on_step=False, on_epoch=True)
         metrics.reset()

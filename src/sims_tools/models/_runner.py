@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from scvi.train import TrainRunner
@@ -93,6 +94,7 @@ def run_training(
     logger: Logger | Sequence[Logger] | None,
     callbacks: Callback | Sequence[Callback],
     progress_bar: bool,
+    plan: type[ClassificationPlan] = ClassificationPlan,
     **trainer_options: Any,
 ) -> None:
     """Train `model.module` on the cells of `splitter`; the model keeps history and weights."""
@@ -109,7 +111,7 @@ def run_training(
     with quiet_libraries():
         ClassifierRunner(
             model,
-            training_plan=ClassificationPlan(model.module, settings),
+            training_plan=plan(model.module, settings),
             data_splitter=splitter,
             max_epochs=settings.max_epochs,
             accelerator=accelerator,
@@ -127,6 +129,15 @@ def run_training(
             inference_mode=False,
             **trainer_options,
         )()
+
+
+def check_finite(model: Any) -> None:
+    """Raise FloatingPointError, and forget that the model is trained, where a weight is NaN or infinite."""
+    if not all(bool(torch.isfinite(each).all()) for each in model.module.parameters()):
+        model.is_trained_ = False
+        raise FloatingPointError(
+            "Training diverged: weights became NaN or infinite. Lower `learning_rate`, or use `gradient_clip`."
+        )
 
 
 def join_histories(earlier: History | None, later: History, n_before: int) -> History:

@@ -57,8 +57,13 @@ def describe(model: Any) -> dict[str, Any]:
             "training_": model.training_,
             "confidence_": model.confidence_.to_dict(),
         },
-        "history": {name: _finite(values) for name, values in model.history_by_epoch.items()},
+        "history": history_lists(model),
     }
+
+
+def history_lists(model: Any) -> dict[str, list[float | None]]:
+    """A model's history by epoch as JSON can hold it: None where an epoch has no value."""
+    return {name: _finite(values) for name, values in model.history_by_epoch.items()}
 
 
 def registry_from(header: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
 from sims_tools.models._random import seeded
-from sims_tools.models._runner import run_training
+from sims_tools.models._runner import check_finite, run_training
 from sims_tools.models._settings import TrainingSettings, change_settings
 from sims_tools.models._threads import training_threads
 
@@ -116,17 +116,10 @@ class TrainingMixin(Knowledge):
                 callbacks=callbacks,
                 progress_bar=progress_bar,
             )
-        self._check_finite()
+        check_finite(self)
         self.training_ = asdict(chosen)
         self.gene_weights_ = self._measure_gene_weights(dataset, train)
         self.confidence_ = self._fit_confidence(dataset, train, validation)
-
-    def _check_finite(self) -> None:
-        if not all(bool(torch.isfinite(each).all()) for each in self.module.parameters()):
-            self.is_trained_ = False
-            raise FloatingPointError(
-                "Training diverged: weights became NaN or infinite. Lower `learning_rate`, or use `gradient_clip`."
-            )
 
     def _preset_training(self) -> TrainingSettings:
         return self.presets[self.params_["preset"]].training
