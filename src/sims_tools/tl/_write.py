@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ from anndata import AnnData
 from scipy import sparse
 
 from sims_tools._keys import Keys
+
+if TYPE_CHECKING:
+    from mudata import MuData
 
 
 @dataclass
@@ -46,7 +49,12 @@ def check_target(adata: AnnData) -> None:
     if not isinstance(adata, AnnData):
         hint = " Pass one of its modalities, such as `mdata.mod['rna']`." if hasattr(adata, "mod") else ""
         raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData.{hint}")
-    if adata.isbacked and adata.is_view:
+    check_writable(adata)
+
+
+def check_writable(data: AnnData | MuData) -> None:
+    """Raise ValueError for a view of a backed object, which cannot hold results."""
+    if getattr(data, "isbacked", False) and data.is_view:
         raise ValueError("A view of a backed object cannot hold results; pass `adata.to_memory()` or the whole object.")
 
 
@@ -90,7 +98,13 @@ def write_scores(adata: AnnData, keys: Keys, name: str, scores: Mapping[str, Any
     adata.uns[keys.uns] = {**adata.uns[keys.uns], name: dict(scores)}
 
 
-def _own(adata: AnnData) -> None:
+def write_embedding(data: AnnData | MuData, name: str, embedding: np.ndarray) -> None:
+    """Write an embedding (n_obs, n_latent) into `.obsm`, and nothing else."""
+    _own(data)
+    data.obsm[name] = embedding
+
+
+def _own(adata: AnnData | MuData) -> None:
     if adata.is_view:
         adata._init_as_actual(adata.copy())
 

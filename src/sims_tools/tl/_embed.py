@@ -1,0 +1,131 @@
+"""Where cells are in the space that a model's last layer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sims_tools._docs import docs
+from sims_tools._keys import CITE_KEY, DEFAULT_KEY, Keys
+from sims_tools._validate import check_positive
+from sims_tools.models import CITEAutoencoder, ClassifierModel, load
+from sims_tools.tl._gather import gather
+from sims_tools.tl._write import check_target, check_writable, write_embedding
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+@docs.dedent
+def embed(
+    adata: AnnData | MuData,
+    model: CITEAutoencoder | ClassifierModel | str | Path,
+    *,
+    layer: str | None = None,
+    input_kind: str = "auto",
+    protein_layer: str | None = None,
+    modalities: Mapping[str, str] | None = None,
+    protein_obsm_key: str | None = None,
+    batch_size: int = 512,
+    progress_bar: bool = True,
+    key_added: str | None = None,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Write where cells are in a model's latent space, for neighbours, UMAP and figures.
+
+    Of :class:`~sims_tools.models.CITEAutoencoder` that is its bottleneck, of a classifier what its output layer reads.
+    Genes, and proteins, are matched by name. Cells are read block by block.
+
+    Parameters
+    ----------
+    adata
+        Cells, stored any way: MuData, or AnnData with proteins in `.obsm`, for the autoencoder; AnnData for a
+        classifier. Only the key under Returns is written.
+    model
+        A trained model, or the folder of a saved one.
+    layer
+        Layer that holds the RNA. None reads `.X`; of the very object that an autoencoder was set up with, what was
+        named there.
+    %(input_kind)s For the autoencoder also "scaled": values are taken as they are.
+    protein_layer
+        Layer that holds the proteins of a MuData, likewise.
+    modalities
+        Names of the modalities of a MuData, `{"rna": ..., "protein": ...}`; None takes those the model was set up with.
+    protein_obsm_key
+        Entry of `.obsm` of an AnnData that holds the proteins, likewise.
+    batch_size
+        Cells at a time.
+    %(progress_bar)s
+    key_added
+        Name for what is written; None takes "cite" for the autoencoder and "sims" for a classifier.
+    copy
+        Write into a copy and return that.
+
+    Returns
+    -------
+    None, or the copy. This is written:
+
+    `adata.obsm[f"X_{key_added}"]` : :class:`numpy.ndarray` (dtype `float32`)
+        Latent space (n_obs, n_latent); of a MuData in the `.obsm` of the whole.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no model in that folder.
+    KeyError
+        A modality, layer or entry of `.obsm` does not exist.
+    RuntimeError
+        The model is not trained.
+    TypeError
+        `adata` or `model` is something else.
+    ValueError
+        No cells or features, repeated names, unpaired cells, nearly no shared features, NaN or infinite values, values
+        of another kind than the model reads, a backed view, or modalities named for a model of genes alone.
+
+    Warns
+    -----
+    UserWarning
+        Many of the genes or proteins are missing.
+
+    Examples
+    --------
+    >>> import scanpy as sc, sims_tools as sims
+    >>> cells = sims.data.planted_cells()
+    >>> model = sims.tl.sims_train(cells, "cell_type", max_epochs=5, progress_bar=False)
+    >>> sims.tl.embed(cells, model, progress_bar=False)
+    >>> sc.pp.neighbors(cells, use_rep="X_sims")
+    """
+    model = load(model) if isinstance(model, str | Path) else model
+    check_positive("batch_size", batch_size)
+    proteins: dict[str, Any] = {
+        "protein_layer": protein_layer,
+        "modalities": modalities,
+        "protein_obsm_key": protein_obsm_key,
+    }
+    how: dict[str, Any] = {"batch_size": batch_size, "progress_bar": progress_bar}
+    if isinstance(model, CITEAutoencoder):
+        name = _slot(key_added, CITE_KEY)
+        check_writable(adata)
+        blocks = model.infer(adata, rna_layer=layer, rna_kind=input_kind, **proteins, **how)
+        embedding = np.concatenate([each.latent for each in blocks])
+    elif isinstance(model, ClassifierModel):
+        name = _slot(key_added, DEFAULT_KEY)
+        check_target(adata)
+        if named := [each for each, value in proteins.items() if value is not None]:
+            raise ValueError(f"`{named[0]}` is for models of RNA and protein; this one reads genes alone.")
+        stream = model.infer(adata, layer=layer, input_kind=input_kind, **how)
+        embedding = gather(stream, adata.n_obs, embedding=True).embedding
+    else:
+        raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
+    target = adata.copy() if copy else adata
+    write_embedding(target, name, embedding)
+    return target if copy else None
+
+
+def _slot(key_added: str | None, default: str) -> str:
+    """Key in `.obsm`."""
+    return Keys(default if key_added is None else key_added).embedding
