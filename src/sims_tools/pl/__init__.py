@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from sims_tools.pl._confusion import confusion_matrix
 from sims_tools.pl._distribution import label_distribution
+from sims_tools.pl._embedding import embedding
 from sims_tools.pl._feature_masks import feature_masks
 from sims_tools.pl._history import training_history
 from sims_tools.pl._mask_quality import mask_quality
+from sims_tools.pl._projector import projector
 from sims_tools.pl._reliability import reliability
 from sims_tools.pl._risk_coverage import risk_coverage
 
 __all__ = [
     "confusion_matrix",
+    "embedding",
     "feature_masks",
     "label_distribution",
     "mask_quality",
+    "projector",
     "reliability",
     "risk_coverage",
     "training_history",

@@ -7,17 +7,16 @@ from math import ceil
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import scanpy as sc
 from anndata import AnnData
 from matplotlib.axes import Axes
 
 from sims_tools._keys import Keys
-from sims_tools._validate import listing
 from sims_tools.data._mask_stats import group_sums
 from sims_tools.pl._canvas import PAD, Key
 from sims_tools.pl._colors import GREY, POINT_MAP
 from sims_tools.pl._mask_cells import top_of_scale
 from sims_tools.pl._mask_inputs import MaskInputs
+from sims_tools.pl._scatter import SCENE, find_basis, scatter
 from sims_tools.pl._text import shorten
 
 _PANEL = 2.3  # inches
@@ -28,7 +27,7 @@ _MOST_COLUMNS = 4
 def draw_umap(adata: AnnData, inputs: MaskInputs, key: str, basis: str) -> list[Axes]:
     """One panel for the labels, one for the confidence, one for each gene."""
     confidence = Keys(key).confidence
-    scene, titles = _scene(adata, inputs, confidence, _basis(adata, basis))
+    scene, titles = _scene(adata, inputs, confidence, find_basis(adata, basis))
     n_columns = min(len(titles), _MOST_COLUMNS)
     n_rows = ceil(len(titles) / n_columns)
     colors = {name: inputs.colors[name] for name in inputs.groups}
@@ -48,17 +47,6 @@ def draw_umap(adata: AnnData, inputs: MaskInputs, key: str, basis: str) -> list[
     return axes
 
 
-def _basis(adata: AnnData, basis: str) -> str:
-    """The key in `.obsm`, which may be given without its "X_"."""
-    for name in (basis, f"X_{basis}"):
-        if name in adata.obsm:
-            return name
-    raise KeyError(
-        f"`basis={basis!r}` is not in `adata.obsm`, which has {listing(adata.obsm.keys())}. "
-        "For a UMAP run sc.pp.pca(adata), sc.pp.neighbors(adata) and sc.tl.umap(adata)."
-    )
-
-
 def _scene(adata: AnnData, inputs: MaskInputs, confidence: str, basis: str) -> tuple[AnnData, list[str]]:
     """A small object that holds what is drawn and nothing else (scanpy writes colours into what it draws)."""
     weights = inputs.stored.weights
@@ -73,7 +61,7 @@ def _scene(adata: AnnData, inputs: MaskInputs, confidence: str, basis: str) -> t
         titles.append(inputs.names[column])
         values[f"gene {column}"] = np.where(weight > 0, weight, np.nan)
     frame = pd.DataFrame(values, index=pd.RangeIndex(adata.n_obs).astype(str))
-    scene = AnnData(obs=frame, obsm={"X_scene": np.asarray(adata.obsm[basis])[:, :2]})
+    scene = AnnData(obs=frame, obsm={SCENE: np.asarray(adata.obsm[basis])[:, :2]})
     scene.uns["label_colors"] = [inputs.colors[name] for name in inputs.groups]
     return scene, titles
 
@@ -90,7 +78,4 @@ def _panel(scene: AnnData, column: str, title: str, ax: Axes) -> Axes:
             "vmax": top_of_scale(scene.obs[column].to_numpy()),
             "na_color": GREY,
         }
-    size = min(120_000 / max(scene.n_obs, 1), 25)
-    sc.pl.embedding(scene, "X_scene", color=column, ax=ax, size=size, frameon=False, show=False, title="", **look)
-    ax.set_title(shorten([title], 28)[0], fontsize=10, parse_math=False)
-    return ax
+    return scatter(scene, column, title, ax, **look)
