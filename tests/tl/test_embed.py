@@ -123,6 +123,8 @@ def test_bad_input_leaves_the_object_as_it_was(cite, cite_model, cells, model, a
     cite["protein"].X[150, 3] = np.nan
     with pytest.raises(ValueError, match="protein: .*NaN"):
         sims.tl.embed(cite, cite_model, **QUIET)
+    with pytest.raises(ValueError, match="`input_kind='raw'`"):
+        sims.tl.embed(cite, cite_model, input_kind="raw", **QUIET)
     assert list(cite.obsm) == ["rna", "protein"]
     adata = as_anndata(cite)
     adata.write_h5ad(tmp_path / "cells.h5ad")

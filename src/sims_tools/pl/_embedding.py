@@ -48,7 +48,7 @@ def embedding(
     adata
         The cells, AnnData or MuData. They are not changed.
     basis
-        Key in `.obsm`, with or without its "X_", of an embedding in two dimensions.
+        Key in `.obsm`, with or without the prefix `X_`, of an embedding in two dimensions.
     color
         Columns of `.obs`: labels, or numbers such as a confidence.
     ax

@@ -35,7 +35,7 @@ def projector(
     adata
         The cells, AnnData or MuData.
     basis
-        Key in `.obsm`, with or without its "X_": what :func:`~sims_tools.tl.embed` wrote, say.
+        Key in `.obsm`, with or without the prefix `X_`: what :func:`~sims_tools.tl.embed` wrote, say.
     logger
         A :class:`lightning.pytorch.loggers.TensorBoardLogger`, such as training was given, or the folder to log to.
     color

@@ -10,7 +10,8 @@ import numpy as np
 
 from sims_tools._docs import docs
 from sims_tools._keys import CITE_KEY, DEFAULT_KEY, Keys
-from sims_tools._validate import check_positive
+from sims_tools._validate import check_choice, check_positive
+from sims_tools.data._paired_cells import RNA_KINDS
 from sims_tools.models import CITEAutoencoder, ClassifierModel, load
 from sims_tools.tl._gather import gather
 from sims_tools.tl._write import check_target, check_writable, write_embedding
@@ -110,6 +111,7 @@ def embed(
     if isinstance(model, CITEAutoencoder):
         name = _slot(key_added, CITE_KEY)
         check_writable(adata)
+        check_choice("input_kind", input_kind, RNA_KINDS)
         blocks = model.infer(adata, rna_layer=layer, rna_kind=input_kind, **proteins, **how)
         embedding = np.concatenate([each.latent for each in blocks])
     elif isinstance(model, ClassifierModel):
