@@ -52,6 +52,22 @@ def accuracy(results: Results) -> list[Row]:
     return rows
 
 
+def behind(results: Results) -> str:
+    """Sets where a peer is better, the furthest first."""
+    rows = []
+    for task, name in NAMES.items():
+        found = compare(results.by_set("macro_f1", task), results.ours, results.peers)
+        if found is None:
+            continue
+        gaps = (found.table["best"] - found.table["ours"]).sort_values(ascending=False)
+        for which, gap in gaps[gaps > 0].items():
+            row = found.table.loc[which]
+            what = [name, str(which), title(row["peer"]), f"{row['best']:.3f}", f"{row['ours']:.3f}"]
+            rows.append([*what, "yes" if gap <= row["sd"] else "no"])
+    head = ["task", "set", "the best peer", "its macro F1", "ours", "within one sd"]
+    return table(head, rows, numbers_from=3)
+
+
 def _of(row: pd.Series) -> str:
     return f"{row['ours']:.3f} against {row['best']:.3f} ({title(row['peer'])})"
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from benchmarks.speed.markdown import publish
 
 from . import lines, tables
-from .goals import goals
+from .goals import behind, goals
 from .methods import DEFAULT_NAME
 from .summary import Results, read
 
 TABLES: dict[str, Callable[[Results], str]] = {
     "machine": tables.machine,
     "goals": goals,
+    "behind": behind,
     "random": tables.random,
     "few": tables.few,
     "transfer": tables.transfer,
@@ -32,7 +33,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
 
 def made(results: Results) -> dict[str, str]:
     """Markdown of each table, or a sentence that there is nothing."""
-    empty = {"missing": "Nothing failed."}
+    empty = {"missing": "Nothing failed.", "behind": "Nowhere."}
     return {name: make(results) or empty.get(name, "Not measured here.") for name, make in TABLES.items()}
 
 

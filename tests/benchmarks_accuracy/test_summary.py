@@ -1,5 +1,5 @@
 import pytest
-from benchmarks.accuracy.goals import goals
+from benchmarks.accuracy.goals import behind, goals
 from benchmarks.accuracy.summary import compare, read
 from benchmarks.accuracy.tables import random
 
@@ -64,3 +64,9 @@ def test_goals_are_about_sets_that_both_have(lines):
     assert "| two thirds of the sets | 1 of 2 | not reached |" in text
     assert "+0.040 against logistic regression" in text
     assert goals(read([each for each in lines if each["method"] != "sims-tools"])) == ""
+
+
+def test_where_a_peer_is_better_is_said(lines):
+    text = behind(read(lines))
+    assert "| random splits | first | logistic regression | 0.930 | 0.910 | yes |" in text
+    assert "second" not in text
