@@ -10,10 +10,11 @@ import pandas as pd
 import scanpy as sc
 from anndata import AnnData
 from matplotlib.axes import Axes
+from mudata import MuData
 
 from sims_tools._keys import Keys
 from sims_tools._validate import listing
-from sims_tools.data._mask_stats import group_sums
+from sims_tools.data._mask_stats import gene_object, group_sums
 from sims_tools.pl._canvas import PAD, Key
 from sims_tools.pl._colors import GREY, POINT_MAP
 from sims_tools.pl._mask_cells import top_of_scale
@@ -25,10 +26,10 @@ _GAP = 0.55  # between panels: a colour bar and its numbers, or a title
 _MOST_COLUMNS = 4
 
 
-def draw_umap(adata: AnnData, inputs: MaskInputs, key: str, basis: str) -> list[Axes]:
+def draw_umap(adata: AnnData | MuData, inputs: MaskInputs, key: str, basis: str) -> list[Axes]:
     """One panel for the labels, one for the confidence, one for each gene."""
     confidence = Keys(key).confidence
-    scene, titles = _scene(adata, inputs, confidence, _basis(adata, basis))
+    scene, titles = _scene(adata, inputs, confidence, embedding_of(adata, key, basis))
     n_columns = min(len(titles), _MOST_COLUMNS)
     n_rows = ceil(len(titles) / n_columns)
     colors = {name: inputs.colors[name] for name in inputs.groups}
@@ -48,18 +49,29 @@ def draw_umap(adata: AnnData, inputs: MaskInputs, key: str, basis: str) -> list[
     return axes
 
 
-def _basis(adata: AnnData, basis: str) -> str:
-    """The key in `.obsm`, which may be given without its "X_"."""
-    for name in (basis, f"X_{basis}"):
-        if name in adata.obsm:
-            return name
+def embedding_of(adata: AnnData | MuData, key: str, basis: str) -> np.ndarray:
+    """(n_obs, 2) of `.obsm`, whose key may be given without its "X_"; of a MuData also that of its genes.
+
+    A cell that the modality of the genes does not have is nowhere (NaN).
+    """
+    genes = gene_object(adata, key)
+    for data in (adata, genes):
+        for name in (basis, f"X_{basis}"):
+            if name in data.obsm:
+                places = np.asarray(data.obsm[name])[:, :2]
+                if data is adata:
+                    return places
+                rows = genes.obs_names.get_indexer(adata.obs_names)
+                return np.where((rows >= 0)[:, None], places[rows], np.nan)
     raise KeyError(
         f"`basis={basis!r}` is not in `adata.obsm`, which has {listing(adata.obsm.keys())}. "
         "For a UMAP run sc.pp.pca(adata), sc.pp.neighbors(adata) and sc.tl.umap(adata)."
     )
 
 
-def _scene(adata: AnnData, inputs: MaskInputs, confidence: str, basis: str) -> tuple[AnnData, list[str]]:
+def _scene(
+    adata: AnnData | MuData, inputs: MaskInputs, confidence: str, places: np.ndarray
+) -> tuple[AnnData, list[str]]:
     """A small object that holds what is drawn and nothing else (scanpy writes colours into what it draws)."""
     weights = inputs.stored.weights
     columns = inputs.strongest(group_sums(weights, np.zeros(weights.shape[0], dtype=np.intp), 1)[0])
@@ -73,7 +85,7 @@ def _scene(adata: AnnData, inputs: MaskInputs, confidence: str, basis: str) -> t
         titles.append(inputs.names[column])
         values[f"gene {column}"] = np.where(weight > 0, weight, np.nan)
     frame = pd.DataFrame(values, index=pd.RangeIndex(adata.n_obs).astype(str))
-    scene = AnnData(obs=frame, obsm={"X_scene": np.asarray(adata.obsm[basis])[:, :2]})
+    scene = AnnData(obs=frame, obsm={"X_scene": places})
     scene.uns["label_colors"] = [inputs.colors[name] for name in inputs.groups]
     return scene, titles
 
