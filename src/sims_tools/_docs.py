@@ -8,6 +8,14 @@ _FRAGMENTS = {
     "layer": """\
 layer
     Layer that holds the counts; None reads `.X`.""",
+    "protein_places": """\
+modalities
+    Of a MuData, the modality of "rna" and of "protein": ``{"rna": "rna", "protein": "prot"}``. None goes by what they
+    are usually called.
+protein_layer
+    Of a MuData, the layer that holds the protein counts; None reads `.X`.
+protein_obsm_key
+    Of an AnnData, the entry of `.obsm` with protein counts: array, sparse matrix or DataFrame.""",
     "input_kind": """\
 input_kind
     What the values are. "auto" tells raw counts, linearly normalised and log1p-normalised values apart and brings

@@ -90,6 +90,16 @@ class Keys:
         return f"{self.base}_masks"
 
     @property
+    def protein_masks(self) -> str:
+        """`.obsm` of an AnnData with proteins in `.obsm`: masks over these, float32 CSR matrix (n_obs, n_proteins)."""
+        return f"{self.base}_protein_masks"
+
+    @property
+    def rna_share(self) -> str:
+        """`.obs`: share of genes in the masks, float32."""
+        return f"{self.base}_rna_share"
+
+    @property
     def embedding(self) -> str:
         """`.obsm`: float32 array (n_obs, n_latent)."""
         return f"X_{self.base}"

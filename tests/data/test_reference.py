@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 
 import anndata as ad
 import numpy as np
@@ -215,15 +214,8 @@ def test_bad_objects_are_refused_before_anything_is_read(name_cells, counts, obs
             read_reference(adata, "cell_type", **options)
 
 
-def test_what_is_no_anndata_is_refused(name_cells, counts, obs):
-    import mudata
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mdata = mudata.MuData({"rna": name_cells(counts, obs)})
-    with pytest.raises(TypeError, match="is a MuData; expected an AnnData object. Give one of its modalities: 'rna'"):
-        read_reference(mdata, "cell_type")
-    with pytest.raises(TypeError, match="is a str; expected an AnnData object"):
+def test_what_is_no_anndata_is_refused(counts):
+    with pytest.raises(TypeError, match="is a str; expected an AnnData or MuData object"):
         read_reference("reference.h5ad", "cell_type")
     with pytest.raises(TypeError, match="is a DataFrame; expected an AnnData object"):
         sims.pp.input_kind(pd.DataFrame(counts))

@@ -95,6 +95,17 @@ def test_genes_of_a_classifier_are_matched_by_name(cells, model, folder):
     assert np.isfinite(fewer.obsm["X_sims"]).all()
 
 
+def test_a_classifier_of_rna_and_protein_takes_a_mudata_with_either():
+    mdata = sims.data.planted_cite(n_cells=200, n_genes=60)
+    own = sims.tl.sims_train(mdata, "cell_type", max_epochs=2, n_members=1, n_d=4, n_a=4, **QUIET)
+    sims.tl.embed(mdata, own, **QUIET)
+    assert mdata.obsm["X_sims"].shape == (200, 4)
+    genes = mdata.mod["rna"].copy()
+    sims.tl.embed(genes, own, **QUIET)
+    assert np.isfinite(genes.obsm["X_sims"]).all()
+    assert not np.allclose(genes.obsm["X_sims"], mdata.obsm["X_sims"])
+
+
 def test_other_layers_and_kinds(cells, model, cite, cite_model, latent):
     cells.layers["counts"] = cells.X
     expected = sims.tl.embed(cells, model, copy=True, **QUIET).obsm["X_sims"]
@@ -113,12 +124,14 @@ def test_bad_input_leaves_the_object_as_it_was(cite, cite_model, cells, model, a
         sims.tl.embed(cells, {}, **QUIET)
     with pytest.raises(FileNotFoundError, match="no model folder"):
         sims.tl.embed(cells, tmp_path / "nothing", **QUIET)
-    with pytest.raises(ValueError, match="`protein_obsm_key` is for models of RNA and protein"):
+    with pytest.raises(KeyError, match="`protein_obsm_key='adt'` is not in"):
         sims.tl.embed(cells, model, protein_obsm_key="adt", **QUIET)
+    with pytest.raises(ValueError, match="`protein_layer` is for a MuData"):
+        sims.tl.embed(cells, model, protein_layer="raw", **QUIET)
     with pytest.raises(ValueError, match="protein_obsm_key="):
         sims.tl.embed(cells, cite_model, **QUIET)
-    with pytest.raises(TypeError, match="`adata` is a MuData; expected an AnnData"):
-        sims.tl.embed(cite, model, **QUIET)
+    with pytest.raises(TypeError, match="`adata` is a dict; expected an AnnData or a MuData"):
+        sims.tl.embed({}, model, **QUIET)
     cite["protein"].X = cite["protein"].X.astype(float)
     cite["protein"].X[150, 3] = np.nan
     with pytest.raises(ValueError, match="protein: .*NaN"):

@@ -17,7 +17,7 @@ def block(n: int, *, masks: bool = True, seed: int = 0, density: float = 0.1) ->
     rng = np.random.default_rng(seed)
     drawn = sparse.random(n, 500, density, format="csr", dtype=np.float32, random_state=seed) if masks else None
     logits, embedding = rng.random((n, 4)).astype(np.float32), rng.random((n, 3)).astype(np.float32)
-    return Inferred(logits, embedding, drawn, rng.random(n) < 0.1)
+    return Inferred(logits, embedding, drawn, rng.random(n) < 0.1, rng.integers(0, 4, n).astype(np.int8))
 
 
 @pytest.mark.parametrize("sizes", [[7], [5, 5, 2], [1, 400, 3]])

@@ -26,6 +26,9 @@ _HIGH = 0.9
 _LEAK = 0.05
 """What a part counts for below the median of known cells, so that it can hardly make up for the other."""
 
+_UNITS = ("middle", "spread", "known")
+"""What depends on the known cells."""
+
 _LARGEST = 1e6
 _TINY = 1e-9
 
@@ -91,11 +94,7 @@ class ExpressionNovelty:
         distance = Mahalanobis.fit(where, own, relative=False, shrinkage=_SHRINKAGE)
         regression = SoftmaxRegression.fit(where, own)
         draft = cls(components, distance, regression, np.zeros(2), np.ones(2), KnownScores(np.zeros(1), 1))
-        parts = np.concatenate([draft._parts(block) for block in known])
-        middle = np.median(parts, axis=0)
-        spread = np.quantile(parts, _HIGH, axis=0) - middle
-        draft = replace(draft, middle=middle, spread=np.where(spread > _TINY, spread, 1.0))
-        return replace(draft, known=KnownScores.fit(draft._joined(parts)))
+        return draft.calibrated(known)
 
     def score(self, rows: sparse.csr_matrix) -> np.ndarray:
         """(n,) float32 of log-normalised rows (n, p); higher is more novel. A cell of zeros is as novel as can be."""
@@ -110,6 +109,32 @@ class ExpressionNovelty:
         components, gained = self.components.without(np.asarray(missing, dtype=bool))
         wider = with_more_spread(self.distance.whitening, gained)
         return replace(self, components=components, distance=replace(self.distance, whitening=wider))
+
+    def calibrated(self, known: Iterable[sparse.csr_matrix]) -> Self:
+        """The same with units and scores of other known cells, blocks (m, p): of what :meth:`without` leaves, say."""
+        parts = np.concatenate([self._parts(block) for block in known])
+        middle = np.median(parts, axis=0)
+        spread = np.quantile(parts, _HIGH, axis=0) - middle
+        draft = replace(self, middle=middle, spread=np.where(spread > _TINY, spread, 1.0))
+        return replace(draft, known=KnownScores.fit(draft._joined(parts)))
+
+    def with_units_of(self, other: Self) -> Self:
+        """The same with the units and the known scores of another."""
+        return replace(self, middle=other.middle, spread=other.spread, known=other.known)
+
+    def units_to_arrays(self) -> dict[str, np.ndarray]:
+        """Of :meth:`to_arrays` what :meth:`with_units` takes."""
+        return {name: array for name, array in self.to_arrays().items() if name.split(".")[0] in _UNITS}
+
+    def with_units(self, stored: Mapping[str, np.ndarray]) -> Self:
+        """The same with units and known scores that :meth:`units_to_arrays` gave."""
+        known = _of("known", stored)
+        return replace(
+            self,
+            middle=stored["middle"],
+            spread=stored["spread"],
+            known=KnownScores(known["scores"], int(known["n_cells"])),
+        )
 
     def _parts(self, rows: sparse.csr_matrix) -> np.ndarray:
         """(n, 2) of rows (n, p)."""
@@ -136,16 +161,17 @@ class ExpressionNovelty:
     @classmethod
     def from_arrays(cls, stored: Mapping[str, np.ndarray]) -> Self:
         """The inverse of :meth:`to_arrays`."""
-        components, known = _of("components", stored), _of("known", stored)
+        components = _of("components", stored)
         length = float(components.pop("length"))
-        return cls(
+        draft = cls(
             PrincipalComponents(**components, length=length),
             Mahalanobis(**_of("distance", stored)),
             SoftmaxRegression(**_of("regression", stored)),
-            stored["middle"],
-            stored["spread"],
-            KnownScores(known["scores"], int(known["n_cells"])),
+            np.zeros(2),
+            np.ones(2),
+            KnownScores(np.zeros(1), 1),
         )
+        return draft.with_units(stored)
 
 
 def _of(part: str, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Centred log ratio of protein counts within the cell."""
+"""Centred log-ratio of protein counts within the cell, in the form that keeps zeros."""
 
 from __future__ import annotations
 
@@ -13,25 +13,30 @@ Counts = TypeVar("Counts", np.ndarray, sparse.csr_matrix)
 
 
 def clr(counts: Counts) -> Counts:
-    """Centred log ratio over the proteins of each cell, as Seurat computes it: zeros stay zero.
+    """``log1p(x / g)`` with ``g = exp(mean over proteins of log1p(x))``, for each cell.
 
-    ``log1p(x / exp(mean over proteins of log1p(x)))``: `NormalizeData(normalization.method = "CLR", margin = 2)`.
-    Zeros count in the mean. Proteins that are left out change it, so those of a panel belong together.
+    The centred log-ratio (Aitchison 1982) of CITE-seq counts (Stoeckius et al., Nature Methods 2017) in the form that
+    Seurat's `NormalizeData(normalization.method = "CLR", margin = 2)` computes: zeros stay zero and count in the mean.
 
     Parameters
     ----------
     counts
-        (n, n_proteins) counts, not negative; array or CSR, of any numeric type.
+        (n_cells, n_proteins) counts, array or CSR.
 
     Returns
     -------
-    The same shape and storage, float32; the counts are not changed.
+    (n_cells, n_proteins) float32, of the same kind.
     """
+    sizes = clr_sizes(counts)
     if isinstance(counts, np.ndarray):
-        values = counts.astype(np.float64)
-        centre = np.log1p(values).mean(axis=1, keepdims=True) if values.shape[1] else np.zeros((len(values), 1))
-        return np.log1p(values * np.exp(-centre)).astype(np.float32)
-    logs = with_data(counts, np.log1p(counts.data.astype(np.float64)))
-    centres = row_sums(logs) / max(counts.shape[1], 1)
-    factors = np.repeat(np.exp(-centres), np.diff(counts.indptr))
-    return with_data(counts, np.log1p(counts.data * factors).astype(np.float32))
+        return np.log1p(counts / sizes[:, None]).astype(np.float32)
+    stored = np.log1p(counts.data / np.repeat(sizes, np.diff(counts.indptr)))
+    return with_data(counts, stored.astype(np.float32))
+
+
+def clr_sizes(counts: np.ndarray | sparse.csr_matrix) -> np.ndarray:
+    """(n_cells,) float64 ``exp(mean over proteins of log1p(x))``, at least 1; of counts (n_cells, n_proteins)."""
+    n_proteins = max(counts.shape[1], 1)
+    if isinstance(counts, np.ndarray):
+        return np.exp(np.log1p(counts.astype(np.float64)).sum(1) / n_proteins)
+    return np.exp(row_sums(with_data(counts, np.log1p(counts.data.astype(np.float64)))) / n_proteins)

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
 from sims_tools._keys import UNKNOWN, Keys
-from sims_tools._validate import check_obs_key, check_obsm_key, check_uns_key, listing
+from sims_tools._validate import check_obsm_key, check_uns_key, listing
 from sims_tools.data._labels import encode_labels
+from sims_tools.data._obs_columns import obs_column
 
 _REMEDY = "Run `sims.tl.annotate` first, and give the same `key` here as `key_added` there."
 
@@ -47,7 +49,7 @@ class LabelledCalls:
     novelty: np.ndarray | None
 
 
-def read_prob(adata: AnnData, keys: Keys) -> tuple[np.ndarray, np.ndarray]:
+def read_prob(adata: AnnData | MuData, keys: Keys) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (n_obs, C) and names (C,) of their columns, as :func:`sims_tools.tl.annotate` left them."""
     check_obsm_key(adata, keys.prob, _REMEDY)
     check_uns_key(adata, keys.uns, _REMEDY)
@@ -61,7 +63,9 @@ def read_prob(adata: AnnData, keys: Keys) -> tuple[np.ndarray, np.ndarray]:
     return prob, np.asarray(classes, dtype=object)
 
 
-def read_calls(adata: AnnData, labels_key: str, keys: Keys, *, unlabeled_category: str = UNKNOWN) -> LabelledCalls:
+def read_calls(
+    adata: AnnData | MuData, labels_key: str, keys: Keys, *, unlabeled_category: str = UNKNOWN
+) -> LabelledCalls:
     """The cells that have both a call (or were rejected) and a true label.
 
     Parameters
@@ -82,13 +86,13 @@ def read_calls(adata: AnnData, labels_key: str, keys: Keys, *, unlabeled_categor
     ValueError
         There is nothing to compare, or slots do not fit each other.
     """
-    check_obs_key(adata, labels_key, "labels_key")
-    check_obs_key(adata, keys.label, "key")
+    obs_column(adata, labels_key, "labels_key")
+    obs_column(adata, keys.label, "key")
     if labels_key == keys.label:
         raise ValueError(f"`labels_key={labels_key!r}` is the annotation itself; expected a column with true labels.")
     prob, classes = read_prob(adata, keys)
     known = [str(name) for name in classes]
-    called = _calls(adata.obs[keys.label], known)
+    called = _calls(obs_column(adata, keys.label, "key"), known)
     true, novel = _truth(adata, labels_key, known, _callable(adata.uns[keys.uns], known), unlabeled_category)
     both = np.flatnonzero((called >= 0) & (true >= 0))
     if not both.size:
@@ -129,10 +133,12 @@ def _calls(column: pd.Series, known: list[str]) -> np.ndarray:
 
 
 def _truth(
-    adata: AnnData, labels_key: str, known: list[str], allowed: set[str], unlabeled_category: str
+    adata: AnnData | MuData, labels_key: str, known: list[str], allowed: set[str], unlabeled_category: str
 ) -> tuple[np.ndarray, list[str]]:
     """(n,) code of each true label, -1 without one, and the names of those that could not be called."""
-    labels = encode_labels(adata.obs[labels_key], None if unlabeled_category in known else unlabeled_category)
+    labels = encode_labels(
+        obs_column(adata, labels_key, "labels_key"), None if unlabeled_category in known else unlabeled_category
+    )
     novel = list(dict.fromkeys(name for name in labels.classes if name not in allowed))
     if novel and not allowed & set(labels.classes):
         close = get_close_matches(novel[0], known, n=1)

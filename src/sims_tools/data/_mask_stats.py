@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from sims_tools._keys import Keys
 from sims_tools._validate import check_obsm_key, check_uns_key
+
+from ._features import PROTEIN, RNA, ROLES, feature_names
+from ._obs_columns import obs_column
+from ._parts import is_mudata, spread_rows
 
 _REMEDY = "Run `sims.tl.annotate(..., masks=True)` first, and give the same `key` here as `key_added` there."
 _ROWS = 1 << 16  # cells per product: bounds the float64 copy that scipy makes of a float32 block
@@ -27,38 +32,111 @@ class StoredMasks:
         (n_obs, n_features), rows sum to one or to nothing.
     features
         The model's gene names.
+    features
+        The model's names: of genes as they are, of a protein "protein:CD4".
     var_names
-        The same genes as they are named in this object's `var_names`, "" where it has no such gene.
+        The same features as they are named in this object, "" where it has no such feature.
+    modality
+        (n_features,) "rna" or "protein".
     """
 
     weights: sparse.csr_matrix
     features: NDArray[np.object_]
     var_names: NDArray[np.object_]
+    modality: NDArray[np.str_]
+
+    @property
+    def modalities(self) -> list[str]:
+        """Those that there are features of."""
+        return [role for role in ROLES if (self.modality == role).any()]
+
+    def only(self, modality: str) -> StoredMasks:
+        """The features of one modality."""
+        columns = np.flatnonzero(self.modality == modality)
+        return StoredMasks(
+            self.weights[:, columns], self.features[columns], self.var_names[columns], self.modality[columns]
+        )
 
 
-def read_masks(adata: AnnData, key: str) -> StoredMasks:
-    """The masks that :func:`sims_tools.tl.annotate` left in `adata` under `key`."""
+def read_masks(adata: AnnData | MuData, key: str) -> StoredMasks:
+    """The masks that :func:`sims_tools.tl.annotate` left in `adata` under `key`, of all modalities side by side."""
     keys = Keys(key)
+    if is_mudata(adata):
+        return _masks_of_mudata(adata, keys)
     check_obsm_key(adata, keys.masks, _REMEDY)
     check_uns_key(adata, keys.uns, _REMEDY)
-    weights = sparse.csr_matrix(adata.obsm[keys.masks])
-    facts = adata.uns[keys.uns]
-    for name in ("features", "feature_var_names"):
+    genes = _part(adata, keys, keys.masks, ("features", "feature_var_names"), RNA)
+    here = np.isin(genes.var_names.astype(str), np.asarray(adata.var_names, dtype=str))
+    genes = replace(genes, var_names=np.where(here, genes.var_names, ""))
+    if keys.protein_masks not in adata.obsm or "protein_features" not in adata.uns[keys.uns]:
+        return genes
+    names = ("protein_features", "protein_feature_names")
+    return _side_by_side([genes, _part(adata, keys, keys.protein_masks, names, PROTEIN)])
+
+
+def _masks_of_mudata(mdata: MuData, keys: Keys) -> StoredMasks:
+    """Masks of the modalities, one row for each cell of the object; zeros for a modality that was not read."""
+    check_uns_key(mdata, keys.uns, _REMEDY)
+    facts, parts = mdata.uns[keys.uns], []
+    for role, names in ((RNA, "features"), (PROTEIN, "protein_features")):
+        name = facts.get("modalities", {}).get(role)
+        if name is None and len(facts.get(names, ())):
+            own = feature_names(*([], facts[names]) if role == PROTEIN else (facts[names], []))
+            parts.append(_nothing(mdata.n_obs, own, role))
+        if name is None or name not in mdata.mod:
+            continue
+        check_obsm_key(mdata.mod[name], keys.masks, _REMEDY)
+        check_uns_key(mdata.mod[name], keys.uns, _REMEDY)
+        part = _part(mdata.mod[name], keys, keys.masks, ("features", "feature_var_names"), role)
+        rows = mdata.mod[name].obs_names.get_indexer(mdata.obs_names)
+        parts.append(replace(part, weights=spread_rows(part.weights, rows)))
+    if not any(part.weights.nnz for part in parts):
+        raise KeyError(f"No modality of `mdata` has masks under {keys.masks!r} in its `.obsm`. {_REMEDY}")
+    return _side_by_side(parts)
+
+
+def _nothing(n_obs: int, features: list[str], role: str) -> StoredMasks:
+    """Masks without any weight, of features that the object does not have."""
+    names = np.array(features, dtype=object)
+    empty = sparse.csr_matrix((n_obs, len(names)), dtype=np.float32)
+    return StoredMasks(empty, names, np.full(len(names), "", dtype=object), np.full(len(names), role))
+
+
+def _part(adata: AnnData, keys: Keys, slot: str, names: tuple[str, str], role: str) -> StoredMasks:
+    """Masks of one modality with its names, which are checked to be as many."""
+    weights, facts = sparse.csr_matrix(adata.obsm[slot]), adata.uns[keys.uns]
+    for name in names:
         found = len(facts[name]) if name in facts else 0
         if found != weights.shape[1]:
             raise ValueError(
-                f"`adata.obsm[{keys.masks!r}]` has {weights.shape[1]} columns, but `adata.uns[{keys.uns!r}][{name!r}]` "
+                f"`adata.obsm[{slot!r}]` has {weights.shape[1]} columns, but `adata.uns[{keys.uns!r}][{name!r}]` "
                 f"names {found} genes. {_REMEDY}"
             )
-    features = np.asarray(facts["features"], dtype=object)
-    var_names = np.asarray(facts["feature_var_names"], dtype=object)
-    here = np.isin(var_names.astype(str), np.asarray(adata.var_names, dtype=str))
-    return StoredMasks(weights, features, np.where(here, var_names, ""))
+    features, var_names = (np.asarray(facts[name], dtype=object) for name in names)
+    if role == PROTEIN:
+        features = np.array(feature_names([], list(features)), dtype=object)
+    return StoredMasks(weights, features, var_names, np.full(len(features), role))
 
 
-def label_codes(adata: AnnData, column: str) -> tuple[NDArray[np.intp], list[str]]:
+def _side_by_side(parts: list[StoredMasks]) -> StoredMasks:
+    return StoredMasks(
+        sparse.csr_matrix(sparse.hstack([part.weights for part in parts], format="csr")),
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("features", "var_names", "modality")),
+    )
+
+
+def gene_object(adata: AnnData | MuData, key: str) -> AnnData:
+    """The object whose `.var` describes the genes of an annotation: of a MuData, that modality."""
+    if not is_mudata(adata):
+        return adata
+    modalities = adata.uns[Keys(key).uns].get("modalities", {})
+    name = modalities.get(RNA, next(iter(modalities.values()), next(iter(adata.mod))))
+    return adata.mod[name]
+
+
+def label_codes(adata: AnnData | MuData, column: str) -> tuple[NDArray[np.intp], list[str]]:
     """Which label each cell carries (-1: none), and the labels in use, in the order of the categories."""
-    values = adata.obs[column]
+    values = obs_column(adata, column, "groupby")
     labels = pd.Categorical(values).remove_unused_categories()
     return labels.codes.astype(np.intp), [str(name) for name in labels.categories]
 

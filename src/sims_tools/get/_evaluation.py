@@ -6,6 +6,7 @@ from typing import Literal
 
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, check_uns_key
@@ -14,7 +15,7 @@ _REMEDY = "Run `sims.tl.evaluate(adata, labels_key)` first, with the same `key`.
 
 
 def evaluation_df(
-    adata: AnnData,
+    adata: AnnData | MuData,
     table: Literal["overall", "per_class", "reliability", "risk_coverage", "confusion", "novel"] = "overall",
     *,
     key: str = DEFAULT_KEY,

@@ -8,15 +8,17 @@ from difflib import get_close_matches
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 
 from sims_tools._keys import DEFAULT_KEY, Keys
-from sims_tools._validate import check_obs_key, check_positive, listing
+from sims_tools._validate import check_positive, listing
 from sims_tools.data._mask_stats import group_hits, group_means, label_codes, read_masks
+from sims_tools.data._obs_columns import obs_column
 
 
 def mask_df(
-    adata: AnnData,
+    adata: AnnData | MuData,
     obs_names: str | slice | Collection[str] | Collection[bool] | Collection[int] | None = None,
     *,
     groupby: str | None = None,
@@ -48,9 +50,11 @@ def mask_df(
     the model's order):
 
     `gene`
-        The model's name of the gene.
+        The model's name of the gene, or of the protein: "protein:CD4".
     `var_name`
-        Its name in `adata.var_names`, missing where `adata` does not have the gene.
+        Its name in `adata.var_names`, missing where `adata` does not have the gene. Of a protein its name there.
+    `modality`
+        "rna" or "protein"; there where the model has both.
     `weight`
         Mean share of the mask over these cells; over all genes it sums to 1, or less where some cells are empty.
     `n_cells`, `share_of_cells`
@@ -80,6 +84,7 @@ def mask_df(
         {
             "gene": stored.features[best],
             "var_name": var_names.where(var_names != ""),
+            **({"modality": stored.modality[best]} if len(stored.modalities) > 1 else {}),
             "weight": mean[best],
             "n_cells": hits[best],
             "share_of_cells": hits[best] / weights.shape[0],
@@ -87,14 +92,14 @@ def mask_df(
     )
 
 
-def _group_rows(adata: AnnData, groupby: str | None, group: str | None, key: str) -> NDArray[np.intp]:
+def _group_rows(adata: AnnData | MuData, groupby: str | None, group: str | None, key: str) -> NDArray[np.intp]:
     """Positions of the cells labelled `group`, or of all cells."""
     if group is None:
         if groupby is not None:
             raise ValueError(f"`groupby={groupby!r}` needs `group`: the label whose cells to take.")
         return np.arange(adata.n_obs)
     groupby = Keys(key).label if groupby is None else groupby
-    check_obs_key(adata, groupby, "groupby")
+    obs_column(adata, groupby, "groupby")
     codes, names = label_codes(adata, groupby)
     if str(group) not in names:
         close = get_close_matches(str(group), names, n=3)
@@ -104,7 +109,7 @@ def _group_rows(adata: AnnData, groupby: str | None, group: str | None, key: str
 
 
 def _rows(
-    adata: AnnData, obs_names: str | slice | Collection[str] | Collection[bool] | Collection[int]
+    adata: AnnData | MuData, obs_names: str | slice | Collection[str] | Collection[bool] | Collection[int]
 ) -> NDArray[np.intp]:
     """Positions of the cells meant by `obs_names`."""
     if isinstance(obs_names, slice):

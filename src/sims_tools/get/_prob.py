@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools.data._labelled_calls import read_prob
 
 
-def prob_df(adata: AnnData, *, key: str = DEFAULT_KEY) -> pd.DataFrame:
+def prob_df(adata: AnnData | MuData, *, key: str = DEFAULT_KEY) -> pd.DataFrame:
     """Probability of every class for every cell.
 
     Parameters

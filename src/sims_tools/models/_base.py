@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
-from scvi.data.fields import LabelsWithUnlabeledObsField, LayerField, NumericalObsField
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 from torch import nn
 
-from sims_tools._keys import UNKNOWN
-from sims_tools._log import quiet_libraries
-from sims_tools._validate import as_plain, check_choice, check_count, check_fraction, check_names, check_obs_key
-from sims_tools.data._dataset import TOTALS
-from sims_tools.data._labels import check_clean_labels
+from sims_tools._validate import as_plain, check_choice, check_count, check_fraction, check_names
+from sims_tools.data._features import feature_names
+from sims_tools.data._proteins import TRANSFORMS, kept_proteins
 from sims_tools.models._confidence import Confidence
 from sims_tools.models._inputs import CountTransform
 from sims_tools.models._module import ClassifierModule
@@ -27,19 +23,20 @@ from sims_tools.models._persist import read_folder, write_folder
 from sims_tools.models._prediction import PredictionMixin
 from sims_tools.models._preset import Preset
 from sims_tools.models._random import resolve_seed, seeded
-from sims_tools.models._registry import make_registry
+from sims_tools.models._registry import PROTEINS, make_registry
+from sims_tools.models._setup import SetupMixin
 from sims_tools.models._storage import attributes_from, describe, history_from, registry_from
 from sims_tools.models._training import TrainingMixin
 from sims_tools.nn import Ensemble
 
 
-class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
+class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, BaseModelClass):
     """A classifier of cells; an architecture is a subclass with a `name` and an inner `Network`.
 
     Parameters
     ----------
     adata
-        Object that :meth:`setup_anndata` has registered.
+        Object that :meth:`setup_anndata` or :meth:`setup_mudata` has registered.
     registry
         What scvi-tools passes instead of an object when it loads a model.
     preset
@@ -50,6 +47,13 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         Overrule the preset: share of the entries set to zero while training.
     n_members
         Overrule the preset: networks that are trained side by side and averaged.
+    protein_transform
+        What is done with proteins, where there are any: "clr", the centred log-ratio within the cell, "log1p" or
+        "none", for values that are normalised already.
+    exclude_proteins
+        Proteins to leave out, isotype controls say: names or patterns such as ``"*IgG*"``.
+    modality_dropout
+        Overrule the preset: share of the cells of which genes or proteins are hidden while training.
     random_state
         Seed of the initial weights and of training.
     **network_params
@@ -79,12 +83,17 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         scale_genes: bool | None = None,
         gene_dropout: float | None = None,
         n_members: int | None = None,
+        protein_transform: str = "clr",
+        exclude_proteins: str | Iterable[str] = (),
+        modality_dropout: float | None = None,
         random_state: int | None = 0,
         **network_params: Any,
     ) -> None:
         check_choice("preset", preset, self.presets)
         check_count("n_members", n_members)
+        super().__init__(adata, registry)
         recipe = self.presets[preset]
+        self._name_features(exclude_proteins)
         self.params_ = {
             "preset": preset,
             "scale_genes": recipe.scale_genes if scale_genes is None else bool(scale_genes),
@@ -92,12 +101,15 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
             "network": self._network_params(recipe, network_params),
             "random_state": resolve_seed(random_state),
         }
+        if self.proteins_:
+            check_choice("protein_transform", protein_transform, TRANSFORMS)
+            hidden = recipe.modality_dropout if modality_dropout is None else as_plain(modality_dropout)
+            self.params_ |= {"protein_transform": protein_transform, "modality_dropout": hidden}
+            check_fraction("modality_dropout", hidden, closed=True)
         check_fraction("gene_dropout", self.params_["gene_dropout"])
-        super().__init__(adata, registry)
         self.params_["n_members"] = recipe.members_for(self._n_labelled()) if n_members is None else int(n_members)
         labels = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY)
         self.classes_ = [str(name) for name in labels.categorical_mapping[:-1]]
-        self.genes_ = [str(name) for name in self.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"]]
         self.gene_weights_: list[float] | None = None
         self.confidence_ = Confidence()
         self.best_epoch_: int | None = None
@@ -106,10 +118,25 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         self._model_summary_string = repr(self)
         self.init_params_ = self._get_init_params(locals())
 
+    def _name_features(self, exclude_proteins: str | Iterable[str]) -> None:
+        """Genes and proteins by name, as they are registered."""
+        genes = [str(name) for name in self.get_state_registry(REGISTRY_KEYS.X_KEY)["column_names"]]
+        registered = self.registry_["field_registries"].get(PROTEINS)
+        proteins = [] if registered is None else [str(name) for name in registered["state_registry"]["column_names"]]
+        self.proteins_ = proteins
+        if exclude_proteins:
+            kept = kept_proteins(proteins, exclude_proteins)
+            self.proteins_ = [name for name, stays in zip(proteins, kept, strict=True) if stays]
+        self.genes_ = feature_names(genes, self.proteins_)
+
     def _build_module(self) -> ClassifierModule:
         n_genes, n_classes = len(self.genes_), len(self.classes_)
         transform = CountTransform(
-            n_genes, scale_genes=self.params_["scale_genes"], gene_dropout=self.params_["gene_dropout"]
+            n_genes,
+            scale_genes=self.params_["scale_genes"],
+            gene_dropout=self.params_["gene_dropout"],
+            n_proteins=len(self.proteins_),
+            modality_dropout=self.params_.get("modality_dropout", 0.0),
         )
         params, n_members = dict(self.params_["network"]), self.params_["n_members"]
         if params.get("max_selected") is not None:
@@ -142,86 +169,26 @@ class ClassifierModel(TrainingMixin, PredictionMixin, BaseModelClass):
         """Keyword parameters of the architecture's network."""
         return tuple(cls._network_defaults())
 
-    @classmethod
-    def setup_anndata(
-        cls,
-        adata: AnnData,
-        labels_key: str,
-        unlabeled_category: str = UNKNOWN,
-        layer: str | None = None,
-        total_counts_key: str | None = None,
-        input_kind: str = "auto",
-        **kwargs: Any,
-    ) -> None:
-        """Register an object with scvi-tools, which writes `_scvi_*` entries into it.
-
-        :func:`~sims_tools.tl.sims_train` does without this and leaves the object alone.
-
-        Parameters
-        ----------
-        adata
-            Cells (rows) with raw counts and labels; CSR or array in memory.
-        labels_key
-            Column of `.obs` with the labels, no NaN.
-        unlabeled_category
-            Label that means "no label".
-        layer
-            Layer that holds the counts; None reads `.X`.
-        total_counts_key
-            Column of `.obs` with each cell's total over all its genes, where `adata` holds some genes only. None sums
-            the genes that are there.
-        input_kind
-            What the values are: "auto", "counts" (whole or not, proportional to counts) or "log1p".
-        **kwargs
-            What scvi-tools passes on.
-
-        Raises
-        ------
-        KeyError
-            A column or layer does not exist.
-        ValueError
-            A label is NaN or no text, or a category has no cell.
-        """
-        setup_method_args = cls._get_setup_method_args(**locals())
-        check_obs_key(adata, labels_key, "labels_key")
-        check_clean_labels(adata.obs[labels_key], unlabeled_category)
-        fields = [
-            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
-            LabelsWithUnlabeledObsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category),
-            NumericalObsField(TOTALS, total_counts_key, required=False),
-        ]
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        with quiet_libraries():
-            manager.register_fields(adata, **kwargs)
-        cls.register_manager(manager)
-
-    @classmethod
-    def forget_cells(cls, adata: AnnData) -> None:
-        """Drop an object from scvi-tools' class-level stores, which would keep it alive for ever."""
-        uuid = adata.uns.get("_scvi_uuid")
-        cls._setup_adata_manager_store.pop(uuid, None)
-        for model_id, managers in list(cls._per_instance_manager_store.items()):
-            managers.pop(uuid, None)
-            if not managers:
-                del cls._per_instance_manager_store[model_id]
-
-    def release_cells(self, labels_key: str) -> None:
+    def release_cells(self, labels_key: str, **read_from: Any) -> None:
         """Let go of the cells the model was trained on; what it knows of them stays.
 
         Parameters
         ----------
         labels_key
             Name to remember the labels by.
+        **read_from
+            Where the user's object had proteins, to remember as well.
         """
         self._adata = self._adata_manager = None
         unlabeled = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY).unlabeled_category
-        self.registry_ = make_registry(
-            type(self).__name__, self.genes_, self.classes_, unlabeled, {"labels_key": labels_key}
-        )
+        setup = {"labels_key": labels_key, **read_from}
+        genes = self.genes_[: self.n_rna]
+        self.registry_ = make_registry(type(self).__name__, genes, self.classes_, unlabeled, setup, self.proteins_)
 
     def __repr__(self) -> str:
         state = "trained" if self.is_trained_ else "not trained"
-        return f"{type(self).__name__} model: {len(self.classes_)} classes, {len(self.genes_)} genes, {state}"
+        proteins = f"{len(self.proteins_)} proteins, " if self.proteins_ else ""
+        return f"{type(self).__name__} model: {len(self.classes_)} classes, {self.n_rna} genes, {proteins}{state}"
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to a folder: `weights.safetensors` and a readable `model.json`, whole or not at all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import sparse
 from sims_tools.confidence import Conformal, ExpressionNovelty, Temperature
 from sims_tools.confidence._sampling import balanced_choice
 from sims_tools.data._dataset import CellDataset
+from sims_tools.data._features import SEEN_OF
 from sims_tools.data._moments import log_cp10k
 
 _NOVELTY_CELLS = 10_000
@@ -34,11 +35,20 @@ class Confidence:
     novelty
         Tells cells that are like the training cells from others; None where no cells were held out, or the model is
         of before it was fitted.
+    alone
+        The same of cells of which nothing but one modality is seen, by modality, where the model reads several. Their
+        novelty reads the same components, which have to do :meth:`~sims_tools.confidence.ExpressionNovelty.without`
+        the other modality.
     """
 
     temperature: Temperature = field(default_factory=Temperature)
     conformal: Conformal | None = None
     novelty: ExpressionNovelty | None = None
+    alone: Mapping[str, Confidence] = field(default_factory=dict)
+
+    def of(self, seen: int) -> Confidence:
+        """What suits cells of which so much is seen (`SEEN_RNA`, `SEEN_PROTEIN` or both)."""
+        return next((each for role, each in self.alone.items() if SEEN_OF[role] == seen), self)
 
     @classmethod
     def fit(cls, logits: np.ndarray, codes: np.ndarray, novelty: ExpressionNovelty | None = None) -> Self:
@@ -61,15 +71,29 @@ class Confidence:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON; the parts of `novelty` are arrays."""
         conformal = None if self.conformal is None else self.conformal.to_dict()
-        stored = {"temperature": self.temperature.to_dict(), "conformal": conformal}
-        return stored if self.novelty is None else stored | {"novelty": self.novelty.to_arrays()}
+        stored: dict[str, Any] = {"temperature": self.temperature.to_dict(), "conformal": conformal}
+        if self.novelty is not None:
+            stored["novelty"] = self.novelty.to_arrays()
+        for role, each in self.alone.items():
+            own = replace(each, novelty=None).to_dict()
+            if each.novelty is not None:
+                own["novelty"] = each.novelty.units_to_arrays()
+            stored.setdefault("alone", {})[role] = own
+        return stored
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_dict`."""
         conformal = None if stored["conformal"] is None else Conformal.from_dict(stored["conformal"])
         novelty = ExpressionNovelty.from_arrays(stored["novelty"]) if "novelty" in stored else None
-        return cls(Temperature.from_dict(stored["temperature"]), conformal, novelty)
+        whole = cls(Temperature.from_dict(stored["temperature"]), conformal, novelty)
+        alone = {}
+        for role, each in stored.get("alone", {}).items():
+            own = cls.from_dict({name: value for name, value in each.items() if name != "novelty"})
+            units = each.get("novelty")
+            reads = None if novelty is None or units is None else novelty.with_units(units)
+            alone[role] = replace(own, novelty=reads)
+        return replace(whole, alone=alone)
 
 
 def fit_novelty(dataset: CellDataset, train: np.ndarray, validation: np.ndarray) -> ExpressionNovelty:

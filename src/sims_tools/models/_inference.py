@@ -7,15 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from anndata import AnnData
 from scipy import sparse
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sims_tools.data._align import GeneMatch
-from sims_tools.data._blocks import iter_blocks
 from sims_tools.data._dataset import to_batch
-from sims_tools.data._kind import InputKind
+from sims_tools.data._features import SEEN_PROTEIN, SEEN_RNA
+from sims_tools.data._query import Query
 from sims_tools.models._threads import inference_threads
 from sims_tools.nn import SparseRows
 
@@ -33,26 +31,20 @@ class Inferred(NamedTuple):
         (n, n_genes) float32 CSR, rows sum to 1 (all zero for a cell without counts); None where not asked.
     empty
         (n,) bool: the cell has no counts at all.
+    seen
+        (n,) int8: which modalities there is something of, `SEEN_RNA`, `SEEN_PROTEIN`, both added, or 0.
     """
 
     logits: np.ndarray
     embedding: np.ndarray
     masks: sparse.csr_matrix | None
     empty: np.ndarray
+    seen: np.ndarray
 
 
 @torch.inference_mode()
 def infer_blocks(
-    module: Any,
-    adata: AnnData,
-    match: GeneMatch,
-    kind: InputKind,
-    *,
-    layer: str | None,
-    totals: np.ndarray | None,
-    batch_size: int,
-    explain: bool,
-    progress_bar: bool,
+    module: Any, query: Query, *, batch_size: int, explain: bool, progress_bar: bool
 ) -> Iterator[Inferred]:
     """Run a module over all cells of an object that is only read.
 
@@ -60,16 +52,8 @@ def infer_blocks(
     ----------
     module
         A :class:`ClassifierModule`; it is put into evaluation mode.
-    adata
-        The cells, stored any way.
-    match
-        Its genes on the model's.
-    kind
-        What its values are.
-    layer
-        Where the values are; None is `.X`.
-    totals
-        (n_obs,) totals to use instead of those of the values.
+    query
+        The cells, on the model's features.
     batch_size
         Cells at a time. Nothing is dense over genes where the network takes sparse rows.
     explain
@@ -78,12 +62,10 @@ def infer_blocks(
         Show a bar over the cells.
     """
     module.eval()
-    with tqdm(total=adata.n_obs, unit="cell", desc="annotate", disable=not progress_bar, leave=False) as bar:
-        for start, block in iter_blocks(adata, layer, batch_size):
-            known = None if totals is None else totals[start : start + block.shape[0]]
-            linear, total = kind.to_linear(block, known)
-            yield infer_rows(module, match.select(linear), total, explain=explain)
-            bar.update(block.shape[0])
+    with tqdm(total=query.n_obs, unit="cell", desc="annotate", disable=not progress_bar, leave=False) as bar:
+        for _, linear, totals in query.blocks(batch_size):
+            yield infer_rows(module, linear, totals, explain=explain)
+            bar.update(linear.shape[0])
 
 
 @torch.inference_mode()
@@ -94,7 +76,19 @@ def infer_rows(module: Any, counts: sparse.csr_matrix, totals: np.ndarray, *, ex
         output = module.inference(**module._get_inference_input(batch), explain=explain)
     empty = totals <= 0
     masks = None if output["masks"] is None else _as_csr(output["masks"], empty)
-    return Inferred(_numpy(output["logits"]), _numpy(output["embedding"]), masks, empty)
+    seen = seen_modalities(counts, totals, getattr(module.transform, "n_proteins", 0))
+    return Inferred(_numpy(output["logits"]), _numpy(output["embedding"]), masks, empty, seen)
+
+
+def seen_modalities(counts: sparse.csr_matrix, totals: np.ndarray, n_proteins: int) -> np.ndarray:
+    """(n,) int8: which modalities of cells (n, n_features) there is anything of, 0 for those of no total (n,)."""
+    if not n_proteins:
+        return np.where(totals > 0, SEEN_RNA, 0).astype(np.int8)
+    of_proteins = counts.indices >= counts.shape[1] - n_proteins
+    ends = np.concatenate([[0], np.cumsum(of_proteins)])[counts.indptr]
+    proteins = np.diff(ends)
+    seen = SEEN_RNA * (np.diff(counts.indptr) > proteins) + SEEN_PROTEIN * (proteins > 0)
+    return np.where(totals > 0, seen, 0).astype(np.int8)
 
 
 def _as_csr(masks: Tensor | SparseRows, empty: np.ndarray) -> sparse.csr_matrix:

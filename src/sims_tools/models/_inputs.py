@@ -20,22 +20,41 @@ class CountTransform(nn.Module):
     that genes missing from a query cost accuracy gently. Of sparse rows only what is stored is touched: what becomes
     zero stays stored as a zero, so that the pattern is shared with the counts.
 
+    Proteins, the last features, come on a linear scale on which the same logarithm gives their own transform
+    (:class:`~sims_tools.data._joint.JointRows`). While training, one modality or the other of some cells is hidden, so
+    that each can do without the other.
+
     Parameters
     ----------
     n_genes
-        Number of genes p.
+        Number of features p: genes, and after them proteins.
     scale_genes
         Divide by the standard deviation of the training cells (to be fitted), cut off at 10.
     gene_dropout
         Share of the entries set to zero while training.
+    n_proteins
+        Of the features; 0 where all are genes.
+    modality_dropout
+        Share of the cells of which genes (of one half) or proteins (of the other) are hidden while training.
     """
 
     gene_scale: Tensor
 
-    def __init__(self, n_genes: int, *, scale_genes: bool = False, gene_dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        n_genes: int,
+        *,
+        scale_genes: bool = False,
+        gene_dropout: float = 0.0,
+        n_proteins: int = 0,
+        modality_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.scale_genes = scale_genes
         self.gene_dropout = gene_dropout
+        self.n_proteins = n_proteins
+        self.modality_dropout = modality_dropout
+        self._first_protein = n_genes - n_proteins
         self.register_buffer("gene_scale", torch.ones(n_genes))
 
     def fit(self, variance: Tensor) -> None:
@@ -49,8 +68,12 @@ class CountTransform(nn.Module):
         factors = TARGET_SUM / torch.where(totals > 0, totals, 1.0)
         if isinstance(counts, SparseRows):
             scale = self.gene_scale.index_select(0, counts.indices) if self.scale_genes else None
-            return counts.with_values(self._values(counts.values, _of_rows(factors, counts), scale))
-        return self._values(counts, factors, self.gene_scale if self.scale_genes else None)
+            values = self._values(counts.values, _of_rows(factors, counts), scale)
+            if self._hides:
+                values = values.mul_(self._shown_stored(counts))
+            return counts.with_values(values)
+        values = self._values(counts, factors, self.gene_scale if self.scale_genes else None)
+        return values.mul_(self._shown(counts)) if self._hides else values
 
     def _values(self, counts: Tensor, factors: Tensor, scale: Tensor | None) -> Tensor:
         """Each count times the factor of its cell, to logarithms, over its gene's deviation; some dropped."""
@@ -60,6 +83,30 @@ class CountTransform(nn.Module):
         if self.training and self.gene_dropout > 0:
             x = x.mul_(torch.rand_like(x) >= self.gene_dropout)
         return x
+
+    @property
+    def _hides(self) -> bool:
+        return self.training and self.n_proteins > 0 and self.modality_dropout > 0
+
+    def _shown_stored(self, counts: SparseRows) -> Tensor:
+        """(n_stored,) bool: values of modalities that are not hidden."""
+        of_proteins, rows = counts.indices >= self._first_protein, counts.row_ids()
+        n_proteins = torch.zeros(counts.n_rows, device=rows.device).index_add_(0, rows, of_proteins.float())
+        hides_genes, hides_proteins = self._hidden(counts.indptr.diff() - n_proteins > 0, n_proteins > 0)
+        return ~torch.where(of_proteins, hides_proteins[rows], hides_genes[rows])
+
+    def _shown(self, counts: Tensor) -> Tensor:
+        """(B, p) bool: the same for dense counts."""
+        genes, proteins = counts[:, : self._first_protein], counts[:, self._first_protein :]
+        hides_genes, hides_proteins = self._hidden((genes != 0).any(1), (proteins != 0).any(1))
+        hidden = (hides_genes[:, None].expand_as(genes), hides_proteins[:, None].expand_as(proteins))
+        return ~torch.cat(hidden, dim=1)
+
+    def _hidden(self, has_genes: Tensor, has_proteins: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) bool each: cells whose genes, or whose proteins, are hidden; of a cell with one of them, neither."""
+        drawn, both = torch.rand(len(has_genes), device=has_genes.device), has_genes & has_proteins
+        half = self.modality_dropout / 2
+        return both & (drawn < half), both & (drawn >= 1 - half)
 
 
 def _of_rows(factors: Tensor, counts: SparseRows) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sims_tools.data._features import modality_of
 from sims_tools.models._confidence import Confidence
 from sims_tools.models._preset import Preset
 from sims_tools.models._runner import history_arrays
@@ -28,6 +29,7 @@ class Knowledge:
     training_: dict[str, Any]
     classes_: list[str]
     genes_: list[str]
+    proteins_: list[str]
     gene_weights_: list[float] | None
     confidence_: Confidence
     best_epoch_: int | None
@@ -40,8 +42,23 @@ class Knowledge:
 
     @property
     def genes(self) -> np.ndarray:
-        """(n_genes,) names, in the order of the masks."""
+        """(n_genes,) names, in the order of the masks: genes, and after them proteins, "protein:CD4" for CD4."""
         return np.asarray(self.genes_, dtype=object)
+
+    @property
+    def proteins(self) -> np.ndarray:
+        """(n_proteins,) names of the last of the features, where the model reads proteins."""
+        return np.asarray(self.proteins_, dtype=object)
+
+    @property
+    def modality(self) -> np.ndarray:
+        """(n_genes,) modality of each feature, "rna" or "protein"."""
+        return modality_of(self.n_rna, len(self.proteins_))
+
+    @property
+    def n_rna(self) -> int:
+        """Number of the features that are genes."""
+        return len(self.genes_) - len(self.proteins_)
 
     @property
     def gene_weights(self) -> np.ndarray:

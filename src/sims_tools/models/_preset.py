@@ -33,6 +33,8 @@ class Preset:
         Divide each gene by its standard deviation over the training cells.
     gene_dropout
         Share of the entries set to zero while training.
+    modality_dropout
+        Share of the cells of which genes or proteins are hidden while training, where there are both.
     """
 
     source: str
@@ -42,6 +44,7 @@ class Preset:
     n_top_genes: int | None = None
     scale_genes: bool = False
     gene_dropout: float = 0.0
+    modality_dropout: float = 0.3
 
     def members_for(self, n_cells: int) -> int:
         """Number of networks for so many labelled cells."""

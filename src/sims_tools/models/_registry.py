@@ -8,9 +8,17 @@ from typing import Any
 import scvi
 from scvi import REGISTRY_KEYS
 
+PROTEINS = "proteins"
+"""Key of the proteins, beside scvi-tools' own."""
+
 
 def make_registry(
-    model_name: str, genes: Sequence[str], classes: Sequence[str], unlabeled_category: str, setup_args: dict[str, Any]
+    model_name: str,
+    genes: Sequence[str],
+    classes: Sequence[str],
+    unlabeled_category: str,
+    setup_args: dict[str, Any],
+    proteins: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The registry of an object with these genes and classes, as `setup_anndata` leaves it.
 
@@ -24,6 +32,8 @@ def make_registry(
         The category after the classes.
     setup_args
         Arguments of `setup_anndata`.
+    proteins
+        What the model knows beside genes.
     """
     genes, classes = list(map(str, genes)), list(map(str, classes))
     fields = {
@@ -42,6 +52,12 @@ def make_registry(
             "summary_stats": {"n_labels": len(classes) + 1},
         },
     }
+    if len(proteins):
+        fields[PROTEINS] = {
+            "data_registry": {"attr_name": "obsm", "attr_key": PROTEINS},
+            "state_registry": {"column_names": list(map(str, proteins))},
+            "summary_stats": {"n_proteins": len(proteins)},
+        }
     return {
         "scvi_version": scvi.__version__,
         "model_name": model_name,

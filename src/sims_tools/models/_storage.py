@@ -19,6 +19,15 @@ _PACKAGES = ("sims-tools", "scvi-tools", "torch", "anndata", "scanpy", "numpy")
 _SETUP = ("labels_key", "layer", "total_counts_key", "input_kind")
 """Arguments of `setup_anndata` that say how the model's own cells are read."""
 
+_SETUP_OF_PROTEINS = ("modalities", "rna_layer", "protein_layer", "protein_obsm_key")
+"""Those of `setup_mudata`, and of `setup_anndata` with proteins."""
+
+_PROTEIN_TRANSFORMS = {
+    "clr": "log1p(x / exp(mean over the cell's proteins of log1p(x)))",
+    "log1p": "log1p of counts",
+    "none": "none: values are used as they come",
+}
+
 _CITATION = (
     "Gonzalez-Ferrer J, Lehrer J, et al. SIMS: A deep-learning label transfer tool for single-cell RNA sequencing "
     "analysis. Cell Genomics, 2024."
@@ -40,13 +49,15 @@ def describe(model: Any) -> dict[str, Any]:
         "versions": package_versions(),
         "classes": model.classes_,
         "genes": model.genes_,
-        "setup": {name: setup.get(name) for name in _SETUP},
+        **({"proteins": model.proteins_} if model.proteins_ else {}),
+        "setup": {name: setup.get(name) for name in _SETUP + (_SETUP_OF_PROTEINS if model.proteins_ else ())},
         "transform": {
             "input": "raw counts, or values proportional to them within each cell",
             "normalisation": f"log1p of counts per {TARGET_SUM:.0f}, totals over all genes of the cell",
             "scaling": f"divided by the training cells' standard deviation, at most {MAX_SCALED:g}"
             if model.params_["scale_genes"]
             else "none",
+            **({"proteins": _PROTEIN_TRANSFORMS[model.params_["protein_transform"]]} if model.proteins_ else {}),
         },
         "params": model.params_,
         "metrics": model.metrics,
@@ -69,7 +80,9 @@ def history_lists(model: Any) -> dict[str, list[float | None]]:
 def registry_from(header: dict[str, Any]) -> dict[str, Any]:
     """scvi-tools' registry for a model that is being loaded."""
     setup = {name: value for name, value in header["setup"].items() if value is not None}
-    return make_registry(header["model"], header["genes"], header["classes"], UNKNOWN, setup)
+    proteins = header.get("proteins", [])
+    genes = header["genes"][: len(header["genes"]) - len(proteins)]
+    return make_registry(header["model"], genes, header["classes"], UNKNOWN, setup, proteins)
 
 
 def attributes_from(header: dict[str, Any]) -> dict[str, Any]:

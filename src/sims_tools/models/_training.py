@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from scvi import REGISTRY_KEYS
+from scipy import sparse
 from scvi.model._utils import use_distributed_sampler
 
 from sims_tools._docs import docs
 from sims_tools._validate import check_fraction
-from sims_tools.data._dataset import TOTALS, CellDataset
-from sims_tools.data._kind import InputKind, resolve_kind
-from sims_tools.data._linear import linear_matrix
-from sims_tools.data._matrix import is_in_memory
-from sims_tools.data._moments import gene_moments
+from sims_tools.confidence import ExpressionNovelty
+from sims_tools.data._dataset import CellDataset
+from sims_tools.data._features import SEEN_OF, only
+from sims_tools.data._moments import gene_moments, log_cp10k
 from sims_tools.data._split import stratified_split
 from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._confidence import Confidence, fit_novelty
 from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
+from sims_tools.models._own_cells import own_cells
 from sims_tools.models._random import seeded
 from sims_tools.models._runner import check_finite, run_training
 from sims_tools.models._settings import TrainingSettings, change_settings
@@ -83,7 +83,7 @@ class TrainingMixin(Knowledge):
         """
         check_fraction("validation_size", validation_size)
         chosen = change_settings(self._preset_training(), max_epochs=max_epochs, **settings)
-        dataset = self._own_cells()
+        dataset = own_cells(self)
         seed = self.params_["random_state"]
         train, validation = split if split is not None else stratified_split(dataset.labels, validation_size, seed)
         train, validation = (cells[dataset.labels[cells] >= 0] for cells in map(np.asarray, (train, validation)))
@@ -124,22 +124,6 @@ class TrainingMixin(Knowledge):
     def _preset_training(self) -> TrainingSettings:
         return self.presets[self.params_["preset"]].training
 
-    def _own_cells(self) -> CellDataset:
-        manager = self.adata_manager
-        if manager is None:
-            raise ValueError("The model holds no cells to train on: it was loaded, or trained by `tl`.")
-        labels = manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY).ravel().astype(np.int64)
-        labels[labels == len(self.classes_)] = -1
-        registered = manager.get_from_registry(TOTALS) if TOTALS in manager.data_registry else None
-        totals = None if registered is None else np.asarray(registered, dtype=np.float64).ravel()
-        layer = manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key
-        matrix = manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        kind = resolve_kind(self.adata, layer, self.registry_["setup_args"].get("input_kind", "auto"))
-        if is_in_memory(matrix):
-            matrix, totals = linear_matrix(self.adata, layer, kind, totals)
-            kind = InputKind("linear")
-        return CellDataset(matrix, labels, kind, totals, np.arange(len(labels)))
-
     def _fit_transform(self, dataset: CellDataset, train: np.ndarray, variance: np.ndarray | None) -> None:
         transform = self.module.transform
         if not transform.scale_genes:
@@ -160,9 +144,30 @@ class TrainingMixin(Knowledge):
         cells = np.sort(validation)
         if not len(cells):
             return Confidence()
-        blocks = dataset.linear_blocks(cells, size=512)
-        logits = np.concatenate([infer_rows(self.module, *block, explain=False).logits for block in blocks])
-        return Confidence.fit(logits, dataset.labels[cells], fit_novelty(dataset, train, cells))
+        novelty, codes = fit_novelty(dataset, train, cells), dataset.labels[cells]
+        whole = Confidence.fit(self._logits(dataset.linear_blocks(cells, size=512)), codes, novelty)
+        if not self.proteins_:
+            return whole
+        alone = {role: self._confidence_alone(role, dataset, cells, novelty) for role in SEEN_OF}
+        return replace(whole, alone={role: each for role, each in alone.items() if each is not None})
+
+    def _confidence_alone(
+        self, role: str, dataset: CellDataset, cells: np.ndarray, novelty: ExpressionNovelty
+    ) -> Confidence | None:
+        """Confidence of calls from one modality; None where no cell has it."""
+        blocks = [
+            only(block, SEEN_OF[role], len(self.proteins_)) for block, _ in dataset.linear_blocks(cells, size=512)
+        ]
+        there = np.concatenate([totals for _, totals in blocks]) > 0
+        if not there.any():
+            return None
+        known = [log_cp10k(*block)[block[1] > 0] for block in blocks]
+        reads_it = novelty.without(self.modality != role).calibrated(known)
+        codes = dataset.labels[cells][there]
+        return Confidence.fit(self._logits(blocks)[there], codes, novelty.with_units_of(reads_it))
+
+    def _logits(self, blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]]) -> np.ndarray:
+        return np.concatenate([infer_rows(self.module, *block, explain=False).logits for block in blocks])
 
     def _measure_gene_weights(self, dataset: CellDataset, train: np.ndarray) -> list[float] | None:
         rng = np.random.default_rng(0)

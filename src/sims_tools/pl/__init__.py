@@ -8,6 +8,7 @@ from sims_tools.pl._embedding import embedding
 from sims_tools.pl._feature_masks import feature_masks
 from sims_tools.pl._history import training_history
 from sims_tools.pl._mask_quality import mask_quality
+from sims_tools.pl._modality_share import modality_share
 from sims_tools.pl._projector import projector
 from sims_tools.pl._reliability import reliability
 from sims_tools.pl._risk_coverage import risk_coverage
@@ -18,6 +19,7 @@ __all__ = [
     "feature_masks",
     "label_distribution",
     "mask_quality",
+    "modality_share",
     "projector",
     "reliability",
     "risk_coverage",

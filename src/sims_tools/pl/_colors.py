@@ -8,8 +8,10 @@ import pandas as pd
 import scanpy as sc
 from anndata import AnnData
 from matplotlib.colors import LinearSegmentedColormap, is_color_like
+from mudata import MuData
 
 from sims_tools._keys import UNKNOWN
+from sims_tools.data._obs_columns import obs_column
 
 GREY = "lightgrey"
 _MAGMA = [mpl.colormaps["magma_r"](share) for share in np.linspace(0.12, 1, 32)]
@@ -19,9 +21,9 @@ MATRIX_MAP = LinearSegmentedColormap.from_list("mask_matrix", ["white", *_MAGMA]
 """Mask weights with zero, which is white."""
 
 
-def label_colors(adata: AnnData, column: str) -> dict[str, str]:
+def label_colors(adata: AnnData | MuData, column: str) -> dict[str, str]:
     """Colours of all categories of `adata.obs[column]`, in their order: the user's if stored, else scanpy's."""
-    names = [str(name) for name in pd.Categorical(adata.obs[column]).categories]
+    names = [str(name) for name in pd.Categorical(obs_column(adata, column, "groupby")).categories]
     stored = [str(color) for color in adata.uns.get(f"{column}_colors", ())]
     fits = len(stored) == len(names) and all(is_color_like(color) for color in stored)
     colors = dict(zip(names, stored if fits else default_colors(len(names)), strict=True))

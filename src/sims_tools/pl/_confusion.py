@@ -10,11 +10,13 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mudata import MuData
 from numpy.typing import NDArray
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
-from sims_tools._validate import check_choice, check_obs_key
+from sims_tools._validate import check_choice
+from sims_tools.data._obs_columns import obs_column
 from sims_tools.pl._canvas import (
     BAR_ROOM,
     PAD,
@@ -40,7 +42,7 @@ _TITLES = {
 
 @docs.dedent
 def confusion_matrix(
-    adata: AnnData,
+    adata: AnnData | MuData,
     labels_key: str,
     *,
     key: str = DEFAULT_KEY,
@@ -78,9 +80,9 @@ def confusion_matrix(
     >>> sims.pl.confusion_matrix(query, "cell_type")
     """
     check_choice("normalize", normalize, _TITLES)
-    check_obs_key(adata, labels_key, "labels_key")
+    obs_column(adata, labels_key, "labels_key")
     predicted_key = Keys(key).label
-    check_obs_key(adata, predicted_key, "key")
+    obs_column(adata, predicted_key, "key")
     counts = _cross_table(adata, labels_key, predicted_key)
     values = _normalized(counts.to_numpy(dtype=float), normalize)
     rows, columns = shorten(list(counts.index)), shorten(list(counts.columns))
@@ -104,9 +106,11 @@ def confusion_matrix(
     return hand_back(ax, show, return_fig)
 
 
-def _cross_table(adata: AnnData, labels_key: str, predicted_key: str) -> pd.DataFrame:
+def _cross_table(adata: AnnData | MuData, labels_key: str, predicted_key: str) -> pd.DataFrame:
     """Numbers of cells, true labels in rows."""
-    true, predicted = (pd.Categorical(adata.obs[column]) for column in (labels_key, predicted_key))
+    true, predicted = (
+        pd.Categorical(obs_column(adata, column, "labels_key")) for column in (labels_key, predicted_key)
+    )
     both = (true.codes >= 0) & (predicted.codes >= 0)
     if not both.any():
         raise ValueError(f"No cell has both a true label in `adata.obs[{labels_key!r}]` and a predicted one.")

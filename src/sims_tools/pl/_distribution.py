@@ -6,11 +6,12 @@ import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mudata import MuData
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
-from sims_tools._validate import check_obs_key
 from sims_tools.data._mask_stats import label_codes
+from sims_tools.data._obs_columns import obs_column
 from sims_tools.pl._canvas import PAD, Key, canvas, hand_back, inches, pitch_for, plain
 from sims_tools.pl._colors import label_colors
 from sims_tools.pl._text import SIZE, label_ticks, shorten, size_for, text_width
@@ -20,7 +21,7 @@ _TRUE_COLOR = "#444444"
 
 @docs.dedent
 def label_distribution(
-    adata: AnnData,
+    adata: AnnData | MuData,
     *,
     key: str = DEFAULT_KEY,
     groupby: str | None = None,
@@ -59,13 +60,13 @@ def label_distribution(
     if groupby is not None and labels_key is not None:
         raise ValueError("Give either `groupby` or `labels_key`, not both.")
     predicted_key = Keys(key).label
-    check_obs_key(adata, predicted_key, "key")
+    obs_column(adata, predicted_key, "key")
     if groupby is not None:
-        check_obs_key(adata, groupby, "groupby")
+        obs_column(adata, groupby, "groupby")
         ax = _stacked(adata, predicted_key, groupby, normalize is not False, ax)
     else:
         if labels_key is not None:
-            check_obs_key(adata, labels_key, "labels_key")
+            obs_column(adata, labels_key, "labels_key")
         ax = _bars(adata, predicted_key, labels_key, bool(normalize), ax)
     ax.tick_params(axis="x", labelsize=SIZE)
     plain(ax)
@@ -73,13 +74,15 @@ def label_distribution(
     return hand_back(ax, show, return_fig)
 
 
-def _counts(adata: AnnData, column: str) -> dict[str, int]:
+def _counts(adata: AnnData | MuData, column: str) -> dict[str, int]:
     """Cells per label."""
     codes, names = label_codes(adata, column)
     return dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist(), strict=True))
 
 
-def _bars(adata: AnnData, predicted_key: str, labels_key: str | None, normalize: bool, ax: Axes | None) -> Axes:
+def _bars(
+    adata: AnnData | MuData, predicted_key: str, labels_key: str | None, normalize: bool, ax: Axes | None
+) -> Axes:
     """One bar per label, or two: predicted and true; most frequent on top, the uncalled cells last."""
     predicted = _counts(adata, predicted_key)
     true = {} if labels_key is None else _counts(adata, labels_key)
@@ -113,7 +116,7 @@ def _bars(adata: AnnData, predicted_key: str, labels_key: str | None, normalize:
     return ax
 
 
-def _stacked(adata: AnnData, predicted_key: str, groupby: str, normalize: bool, ax: Axes | None) -> Axes:
+def _stacked(adata: AnnData | MuData, predicted_key: str, groupby: str, normalize: bool, ax: Axes | None) -> Axes:
     """One bar per group, its labels end to end."""
     codes, labels = label_codes(adata, predicted_key)
     group_of, groups = label_codes(adata, groupby)

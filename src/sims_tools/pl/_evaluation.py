@@ -6,17 +6,18 @@ from collections.abc import Mapping
 
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
 from sims_tools._keys import UNKNOWN, Keys
-from sims_tools._validate import check_obs_key
 from sims_tools.confidence import evaluation_tables
 from sims_tools.data._labelled_calls import read_calls
+from sims_tools.data._obs_columns import obs_column
 
 N_BINS = 15
 
 
 def evaluation(
-    adata: AnnData, labels_key: str | None, key: str, n_bins: int | None = None
+    adata: AnnData | MuData, labels_key: str | None, key: str, n_bins: int | None = None
 ) -> Mapping[str, pd.DataFrame]:
     """Tables by name, as :func:`sims_tools.tl.evaluate` writes them.
 
@@ -37,7 +38,7 @@ def evaluation(
         There is no such annotation or column, or neither labels nor a stored evaluation.
     """
     keys = Keys(key)
-    check_obs_key(adata, keys.label, "key")
+    obs_column(adata, keys.label, "key")
     stored = adata.uns.get(keys.uns, {}).get("evaluation")
     if labels_key is None and stored is None:
         raise KeyError(

@@ -8,10 +8,12 @@ from typing import Literal
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mudata import MuData
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
-from sims_tools._validate import check_choice, check_obs_key, check_positive
+from sims_tools._validate import check_choice, check_positive
+from sims_tools.data._obs_columns import obs_column
 from sims_tools.pl._canvas import hand_back
 from sims_tools.pl._mask_bar import draw_bar
 from sims_tools.pl._mask_cells import draw_cells
@@ -24,7 +26,7 @@ _N_GENES = {"umap": 6, "heatmap": 50, "cells": 50, "bar": 20}
 
 @docs.dedent
 def feature_masks(
-    adata: AnnData,
+    adata: AnnData | MuData,
     *,
     kind: Literal["umap", "heatmap", "cells", "bar"] = "umap",
     key: str = DEFAULT_KEY,
@@ -79,7 +81,7 @@ def feature_masks(
     """
     check_choice("kind", kind, _N_GENES)
     groupby = Keys(key).label if groupby is None else groupby
-    check_obs_key(adata, groupby, "groupby")
+    obs_column(adata, groupby, "groupby")
     if n_genes is not None:
         if genes is not None:
             raise ValueError("Give either `genes` or `n_genes`, not both.")

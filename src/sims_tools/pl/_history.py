@@ -11,6 +11,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from mudata import MuData
 from numpy.typing import NDArray
 
 from sims_tools._docs import docs
@@ -25,7 +26,7 @@ _COLORS = {"train": "#4c72b0", "validation": "#dd8452"}
 
 @docs.dedent
 def training_history(
-    adata: AnnData,
+    adata: AnnData | MuData,
     *,
     key: str = DEFAULT_KEY,
     metrics: Sequence[str] | None = None,
@@ -78,7 +79,7 @@ def training_history(
     return hand_back(axes, show, return_fig)
 
 
-def _history(adata: AnnData, key: str) -> dict[str, NDArray[np.float64]]:
+def _history(adata: AnnData | MuData, key: str) -> dict[str, NDArray[np.float64]]:
     """The recorded curves."""
     remedy = (
         "Train on this object first: `sims.tl.sims_train(adata, labels_key)`; the history stays with the reference."

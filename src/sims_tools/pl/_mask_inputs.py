@@ -8,10 +8,12 @@ from difflib import get_close_matches
 
 import numpy as np
 from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 
 from sims_tools._validate import listing
-from sims_tools.data._mask_stats import StoredMasks, group_means, label_codes, read_masks
+from sims_tools.data._features import RNA
+from sims_tools.data._mask_stats import StoredMasks, gene_object, group_means, label_codes, read_masks
 from sims_tools.pl._colors import label_colors
 
 
@@ -67,21 +69,22 @@ class MaskInputs:
 
 
 def mask_inputs(
-    adata: AnnData, key: str, groupby: str, genes: Sequence[str] | None, n_genes: int, gene_symbols: str | None
+    adata: AnnData | MuData, key: str, groupby: str, genes: Sequence[str] | None, n_genes: int, gene_symbols: str | None
 ) -> MaskInputs:
     """Read the masks of `key` and the labels in `groupby`."""
     stored = read_masks(adata, key)
     codes, groups = label_codes(adata, groupby)
     if not groups:
         raise ValueError(f"No cell has a label in `adata.obs[{groupby!r}]`.")
+    names = _display_names(gene_object(adata, key), stored, gene_symbols)
     return MaskInputs(
         stored=stored,
         column=groupby,
         codes=codes,
         groups=groups,
         colors=label_colors(adata, groupby),
-        names=_display_names(adata, stored, gene_symbols),
-        chosen=None if genes is None else _columns_of(genes, stored, _display_names(adata, stored, gene_symbols)),
+        names=names,
+        chosen=None if genes is None else _columns_of(genes, stored, names),
         n_genes=n_genes,
     )
 
@@ -96,7 +99,8 @@ def _display_names(adata: AnnData, stored: StoredMasks, gene_symbols: str | None
             f"`gene_symbols={gene_symbols!r}` is not a column of `adata.var`; it has {listing(adata.var.columns)}."
         )
     symbols = dict(zip(adata.var_names, adata.var[gene_symbols].astype(str), strict=True))
-    return [symbols.get(var_name, name) for var_name, name in zip(stored.var_names, names, strict=True)]
+    features = zip(stored.var_names, names, stored.modality == RNA, strict=True)
+    return [symbols.get(var_name, name) if is_gene else name for var_name, name, is_gene in features]
 
 
 def _columns_of(genes: Sequence[str], stored: StoredMasks, symbols: Sequence[str]) -> NDArray[np.intp]:

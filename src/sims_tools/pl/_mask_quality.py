@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mudata import MuData
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
@@ -35,7 +36,7 @@ _USUAL = 20  # genes deleted, among the classes
 
 @docs.dedent
 def mask_quality(
-    adata: AnnData,
+    adata: AnnData | MuData,
     *,
     key: str = DEFAULT_KEY,
     n_genes: int | None = None,
@@ -95,7 +96,7 @@ def mask_quality(
     return hand_back(axes, show, return_fig)
 
 
-def _tables(adata: AnnData, key: str) -> dict[str, Any]:
+def _tables(adata: AnnData | MuData, key: str) -> dict[str, Any]:
     """What :func:`sims_tools.tl.evaluate_masks` left."""
     remedy = "Run `sims.tl.evaluate_masks(adata, model)` first."
     check_uns_key(adata, Keys(key).uns, remedy)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
+from mudata import MuData
 
 from sims_tools._keys import Keys
-from sims_tools.data._mask_stats import group_sums
+from sims_tools.data._mask_stats import gene_object, group_sums
 from sims_tools.pl._canvas import PAD, Key
 from sims_tools.pl._colors import GREY, POINT_MAP
 from sims_tools.pl._mask_cells import top_of_scale
@@ -24,10 +25,10 @@ _GAP = 0.55  # between panels: a colour bar and its numbers, or a title
 _MOST_COLUMNS = 4
 
 
-def draw_umap(adata: AnnData, inputs: MaskInputs, key: str, basis: str) -> list[Axes]:
+def draw_umap(adata: AnnData | MuData, inputs: MaskInputs, key: str, basis: str) -> list[Axes]:
     """One panel for the labels, one for the confidence, one for each gene."""
     confidence = Keys(key).confidence
-    scene, titles = _scene(adata, inputs, confidence, find_basis(adata, basis))
+    scene, titles = _scene(adata, inputs, confidence, _places(adata, key, basis))
     n_columns = min(len(titles), _MOST_COLUMNS)
     n_rows = ceil(len(titles) / n_columns)
     colors = {name: inputs.colors[name] for name in inputs.groups}
@@ -47,7 +48,18 @@ def draw_umap(adata: AnnData, inputs: MaskInputs, key: str, basis: str) -> list[
     return axes
 
 
-def _scene(adata: AnnData, inputs: MaskInputs, confidence: str, basis: str) -> tuple[AnnData, list[str]]:
+def _places(adata: AnnData | MuData, key: str, basis: str) -> np.ndarray:
+    """(n_obs, 2) of `.obsm`; of a MuData also of that of its genes, NaN for a cell that was not measured there."""
+    genes, wanted = gene_object(adata, key), {basis, f"X_{basis}"}
+    if wanted.isdisjoint(adata.obsm) and not wanted.isdisjoint(genes.obsm):
+        rows = genes.obs_names.get_indexer(adata.obs_names)
+        return np.where((rows >= 0)[:, None], np.asarray(genes.obsm[find_basis(genes, basis)])[rows, :2], np.nan)
+    return np.asarray(adata.obsm[find_basis(adata, basis)])[:, :2]
+
+
+def _scene(
+    adata: AnnData | MuData, inputs: MaskInputs, confidence: str, places: np.ndarray
+) -> tuple[AnnData, list[str]]:
     """A small object that holds what is drawn and nothing else (scanpy writes colours into what it draws)."""
     weights = inputs.stored.weights
     columns = inputs.strongest(group_sums(weights, np.zeros(weights.shape[0], dtype=np.intp), 1)[0])
@@ -61,7 +73,7 @@ def _scene(adata: AnnData, inputs: MaskInputs, confidence: str, basis: str) -> t
         titles.append(inputs.names[column])
         values[f"gene {column}"] = np.where(weight > 0, weight, np.nan)
     frame = pd.DataFrame(values, index=pd.RangeIndex(adata.n_obs).astype(str))
-    scene = AnnData(obs=frame, obsm={SCENE: np.asarray(adata.obsm[basis])[:, :2]})
+    scene = AnnData(obs=frame, obsm={SCENE: places})
     scene.uns["label_colors"] = [inputs.colors[name] for name in inputs.groups]
     return scene, titles
 

@@ -8,6 +8,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
+from mudata import MuData
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY
@@ -23,7 +24,7 @@ _SPARE = 0.02  # beyond 0 and 1, so that points there are whole
 
 @docs.dedent
 def reliability(
-    adata: AnnData,
+    adata: AnnData | MuData,
     labels_key: str | None = None,
     *,
     key: str = DEFAULT_KEY,

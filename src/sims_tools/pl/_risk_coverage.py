@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mudata import MuData
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY
@@ -37,7 +38,7 @@ class _Line(NamedTuple):
 
 @docs.dedent
 def risk_coverage(
-    adata: AnnData,
+    adata: AnnData | MuData,
     labels_key: str | None = None,
     *,
     key: str | Sequence[str] = DEFAULT_KEY,
@@ -106,7 +107,9 @@ def risk_coverage(
     return hand_back(ax, show, return_fig)
 
 
-def _lines(adata: AnnData, labels_key: str | None, key: str, cells: str, rank: int, n_keys: int) -> list[_Line]:
+def _lines(
+    adata: AnnData | MuData, labels_key: str | None, key: str, cells: str, rank: int, n_keys: int
+) -> list[_Line]:
     """The curves of one annotation."""
     tables = evaluation(adata, labels_key, key)
     table = tables["risk_coverage"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ import pandas as pd
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
 from sims_tools._log import logger
-from sims_tools._validate import check_fraction, check_obs_key, check_positive
+from sims_tools._validate import check_fraction, check_positive
 from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up
+from sims_tools.data._obs_columns import obs_column
 from sims_tools.models import ClassifierModel, load
 from sims_tools.models._storage import package_versions
 from sims_tools.tl._gather import gather
+from sims_tools.tl._mask_slots import add_masks
 from sims_tools.tl._prediction_sets import check_sets
 from sims_tools.tl._prediction_sets import prediction_sets as make_sets
 from sims_tools.tl._reject import Novelty, check_reject, find_novel
@@ -24,6 +26,7 @@ from sims_tools.tl._write import Results, check_target, storable, write_annotati
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
     from sims_tools.data._align import GeneMatch
     from sims_tools.models._inference import Inferred
@@ -31,10 +34,13 @@ if TYPE_CHECKING:
 
 @docs.dedent
 def annotate(
-    adata: AnnData,
+    adata: AnnData | MuData,
     model: ClassifierModel | str | Path,
     *,
     layer: str | None = None,
+    modalities: Mapping[str, str] | None = None,
+    protein_layer: str | None = None,
+    protein_obsm_key: str | None = None,
     input_kind: str = "auto",
     masks: bool = True,
     embedding: bool = False,
@@ -49,21 +55,27 @@ def annotate(
     progress_bar: bool = True,
     key_added: str = DEFAULT_KEY,
     copy: bool = False,
-) -> AnnData | None:
+) -> AnnData | MuData | None:
     """Label cells with a trained model, say how sure it is, and keep the masks that say why.
 
     Genes are matched by name: they may come in any order, some may be missing and others foreign; Ensembl ids match
     whatever their version suffix. Cells are read block by block, so that memory does not grow with their number but
     for what is written.
 
+    A model of genes and proteins annotates cells of which it is given both, or one of them: probabilities, sets and
+    novelty are calibrated for what there is of each cell. Proteins are matched by name, too, whatever tags, hyphens or
+    synonyms they have ("CD8", "CD8a_TotalSeqB").
+
     Parameters
     ----------
     adata
-        Cells (n_obs, n_vars) to label: array, CSR, CSC, view, backed or dask. Raw counts are best. An annotation
-        under the same key is replaced; nothing else changes.
+        Cells (n_obs, n_vars) to label: AnnData with an array, CSR, CSC, a view, backed or dask; or MuData. Raw counts
+        are best. An annotation under the same key is replaced; nothing else changes.
     model
         A trained model, or the folder of a saved one.
     %(layer)s
+    %(protein_places)s
+        `None` takes the entry that the model was trained on, where there is one of that name.
     %(input_kind)s
     masks
         Write the feature masks.
@@ -131,11 +143,22 @@ def annotate(
     `adata.obsm[f"{key_added}_masks"]` : :class:`scipy.sparse.csr_matrix` (dtype `float32`)
         Share of each feature in the cell's label (n_obs, n_features); rows sum to 1, or are zero for a cell without
         counts.
+    `adata.obs[f"{key_added}_rna_share"]` : :class:`pandas.Series` (dtype `float32`)
+        Share of genes, in place of proteins, in the masks of a model of both; NaN for a cell without counts.
+    `adata.obsm[f"{key_added}_protein_masks"]` : :class:`scipy.sparse.csr_matrix` (dtype `float32`)
+        Of an AnnData with proteins in `.obsm`: the proteins' part of the masks (n_obs, n_proteins). Rows of both
+        matrices together sum to 1.
+    `mdata.mod[m].obsm[f"{key_added}_masks"]`, `mdata.mod[m].uns[key_added]`
+        Of a MuData the masks of each modality, in the order of its cells, in place of one matrix for all; and
+        `features`, `feature_var_names` and `classes` beside them. Rows of all modalities together sum to 1. Everything
+        else is in `mdata.obs`, `mdata.obsm` and `mdata.uns`.
     `adata.obsm[f"X_{key_added}"]` : :class:`numpy.ndarray` (dtype `float32`)
         Embedding (n_obs, n_latent).
     `adata.uns[key_added]` : :class:`dict`
-        `classes`, `features` (the model's genes), `feature_var_names` (their names here, "" where missing), `params`,
-        `versions`, `gene_match` (genes found and missing, and the share of the model's mask weight that is found) and
+        `classes`, `features` (the model's genes), `feature_var_names` (their names here, "" where missing),
+        `protein_features` and `protein_feature_names` (the same of proteins), `modalities` (of a MuData), `params`,
+        `versions`, `gene_match` (genes found and missing, the share of the model's mask weight that is found, and the
+        same of proteins, with those that have another name here) and
         `slots` (what was written beside this, so that the next annotation can take its place). What training recorded
         stays: `metrics`, `history`, and its `params` as `training_params`.
 
@@ -171,25 +194,17 @@ def annotate(
     check_sets(model, prediction_sets, classes, class_conditional=class_conditional)
     check_reject(model, reject)
     allowed = None if classes is None else restrict(model.classes, classes)
-    match = model.match(adata)
+    where = {"modalities": modalities, "protein_layer": protein_layer, "protein_obsm_key": protein_obsm_key}
+    query = model.query(adata, layer=layer, input_kind=input_kind, **where)
     if copy:
         adata = adata.copy()
-    stream = model.infer(
-        adata,
-        layer=layer,
-        input_kind=input_kind,
-        match=match,
-        batch_size=batch_size,
-        explain=masks,
-        progress_bar=progress_bar,
-    )
+    stream = model.read(query, batch_size=batch_size, explain=masks, progress_bar=progress_bar)
     found = gather(stream, adata.n_obs, embedding=embedding)
-    novel = None
-    if reject is not None:
-        novel = find_novel(adata, model, match, reject, layer=layer, input_kind=input_kind, batch_size=batch_size)
+    novel = None if reject is None else find_novel(query, model, reject, batch_size=batch_size)
     params = {
         "model": model.name,
         "layer": layer,
+        **({name: value for name, value in where.items() if value is not None}),
         "input_kind": input_kind,
         "top_k": top_k,
         "classes": None if classes is None else [str(name) for name in model.classes[allowed]],
@@ -199,7 +214,7 @@ def annotate(
         "prediction_sets": prediction_sets,
         "class_conditional": class_conditional,
     }
-    results = _results(adata, keys, model, match, found, novel, allowed, params)
+    results = _results(adata, keys, model, query.match, found, novel, allowed, params)
     write_annotation(adata, keys, results)
     if adata.isbacked:
         logger.info("The annotation is in memory; `adata.write_h5ad(path)` saves it (`adata.write()` in mode 'r+').")
@@ -207,13 +222,18 @@ def annotate(
 
 
 def _check_request(
-    adata: AnnData, model: object, groupby: str | None, min_confidence: float | None, top_k: int | None, batch_size: int
+    adata: AnnData | MuData,
+    model: object,
+    groupby: str | None,
+    min_confidence: float | None,
+    top_k: int | None,
+    batch_size: int,
 ) -> None:
     if not isinstance(model, ClassifierModel):
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
     check_positive("batch_size", batch_size)
     if groupby is not None:
-        check_obs_key(adata, groupby, "groupby")
+        obs_column(adata, groupby, "groupby")
     if min_confidence is not None:
         check_fraction("min_confidence", min_confidence, closed=True)
     if top_k is not None and not 1 <= top_k <= len(model.classes):
@@ -221,7 +241,7 @@ def _check_request(
 
 
 def _results(
-    adata: AnnData,
+    adata: AnnData | MuData,
     keys: Keys,
     model: ClassifierModel,
     match: GeneMatch,
@@ -248,27 +268,24 @@ def _results(
         results.obs[keys.top_label(column + 2)] = pd.Categorical.from_codes(codes[:, column], model.classes)
         results.obs[keys.top_prob(column + 2)] = values[:, column]
     if params["groupby"] is not None:
-        groups = pd.factorize(adata.obs[params["groupby"]])[0]
+        groups = pd.factorize(obs_column(adata, params["groupby"], "groupby"))[0]
         votes, shares = majority_vote(calls.codes, groups, len(model.classes) + 1)
         results.obs[keys.majority] = _labels(votes, model.classes, rejects)
         results.obs[keys.majority_share] = shares
     results.obsm[keys.prob] = prob
     if params["prediction_sets"] is not None:
         options = {"alpha": params["prediction_sets"], "class_conditional": params["class_conditional"]}
-        sets = make_sets(model, prob, found.empty, **options)
+        sets = make_sets(model, prob, found.empty, **options, seen=found.seen if model.proteins_ else None)
         results.obs[keys.set_size], results.obsm[keys.sets] = np.diff(sets.indptr), sets
-    if found.masks is not None:
-        results.obsm[keys.masks] = found.masks
     if len(found.embedding):
         results.obsm[keys.embedding] = found.embedding
     results.uns = {
         "classes": model.classes.astype(str),
-        "features": model.genes.astype(str),
-        "feature_var_names": match.query_names,
         "params": storable(params),
         "versions": package_versions(),
         "gene_match": match.report(model.gene_weights),
     }
+    add_masks(results, adata, keys, model, match, found)
     return results
 
 
@@ -285,4 +302,4 @@ def _labels(codes: np.ndarray, classes: np.ndarray, rejects: bool) -> pd.Categor
 def _probabilities(model: ClassifierModel, found: Inferred, allowed: np.ndarray | None) -> np.ndarray:
     """Calibrated softmax; a cell without counts says nothing, so its probabilities are equal."""
     logits = np.where(found.empty[:, None], np.float32(0), found.logits)
-    return model.confidence_.temperature.apply(logits, allowed)
+    return model.probabilities(logits, found.seen, allowed)

@@ -14,7 +14,7 @@ from sims_tools._validate import check_choice, check_positive
 from sims_tools.data._paired_cells import RNA_KINDS
 from sims_tools.models import CITEAutoencoder, ClassifierModel, load
 from sims_tools.tl._gather import gather
-from sims_tools.tl._write import check_target, check_writable, write_embedding
+from sims_tools.tl._write import check_target, write_embedding
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,8 +44,7 @@ def embed(
     Parameters
     ----------
     adata
-        Cells, stored any way: MuData, or AnnData with proteins in `.obsm`, for the autoencoder; AnnData for a
-        classifier. Only the key under Returns is written.
+        Cells, stored any way: AnnData, or a MuData of RNA and protein. Only the key under Returns is written.
     model
         A trained model, or the folder of a saved one.
     layer
@@ -85,7 +84,7 @@ def embed(
         `adata` or `model` is something else.
     ValueError
         No cells or features, repeated names, unpaired cells, nearly no shared features, NaN or infinite values, values
-        of another kind than the model reads, a backed view, or modalities named for a model of genes alone.
+        of another kind than the model reads, a backed view, or an argument that does not go with the object.
 
     Warns
     -----
@@ -101,6 +100,7 @@ def embed(
     >>> sc.pp.neighbors(cells, use_rep="X_sims")
     """
     model = load(model) if isinstance(model, str | Path) else model
+    check_target(adata)
     check_positive("batch_size", batch_size)
     proteins: dict[str, Any] = {
         "protein_layer": protein_layer,
@@ -110,17 +110,13 @@ def embed(
     how: dict[str, Any] = {"batch_size": batch_size, "progress_bar": progress_bar}
     if isinstance(model, CITEAutoencoder):
         name = _slot(key_added, CITE_KEY)
-        check_writable(adata)
         check_choice("input_kind", input_kind, RNA_KINDS)
         blocks = model.infer(adata, rna_layer=layer, rna_kind=input_kind, **proteins, **how)
         embedding = np.concatenate([each.latent for each in blocks])
     elif isinstance(model, ClassifierModel):
         name = _slot(key_added, DEFAULT_KEY)
-        check_target(adata)
-        if named := [each for each, value in proteins.items() if value is not None]:
-            raise ValueError(f"`{named[0]}` is for models of RNA and protein; this one reads genes alone.")
-        stream = model.infer(adata, layer=layer, input_kind=input_kind, **how)
-        embedding = gather(stream, adata.n_obs, embedding=True).embedding
+        query = model.query(adata, layer=layer, input_kind=input_kind, **proteins)
+        embedding = gather(model.read(query, explain=False, **how), adata.n_obs, embedding=True).embedding
     else:
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
     target = adata.copy() if copy else adata

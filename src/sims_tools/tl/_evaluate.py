@@ -13,18 +13,19 @@ from sims_tools.tl._write import check_target, write_scores
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
 
 @docs.dedent
 def evaluate(
-    adata: AnnData,
+    adata: AnnData | MuData,
     labels_key: str,
     *,
     key: str = DEFAULT_KEY,
     unlabeled_category: str = UNKNOWN,
     n_bins: int = 15,
     copy: bool = False,
-) -> AnnData | None:
+) -> AnnData | MuData | None:
     """Score an annotation against true labels.
 
     Cells of two kinds are told apart. **Known** cells are of a class the model could call. **Novel** cells have a true

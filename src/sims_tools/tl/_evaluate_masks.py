@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 
 from sims_tools._docs import docs
@@ -16,7 +17,7 @@ from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, check_count, check_positive, listing
 from sims_tools.data._gene_families import family_table
 from sims_tools.data._gene_rankings import differential_expression
-from sims_tools.data._mask_stats import StoredMasks, read_masks
+from sims_tools.data._mask_stats import StoredMasks, gene_object, read_masks
 from sims_tools.data._moments import log_cp10k
 from sims_tools.models import ClassifierModel, load
 from sims_tools.tl._faithfulness import ACTIONS, Probe, faithfulness
@@ -32,7 +33,7 @@ _SAME = 0.01
 
 @docs.dedent
 def evaluate_masks(
-    adata: AnnData,
+    adata: AnnData | MuData,
     model: ClassifierModel | str | Path,
     labels_key: str | None = None,
     *,
@@ -50,7 +51,7 @@ def evaluate_masks(
     random_state: int | None = 0,
     progress_bar: bool = True,
     copy: bool = False,
-) -> AnnData | None:
+) -> AnnData | MuData | None:
     """Measure whether the masks of an annotation can be believed.
 
     Four questions, each class by itself: does the model lose its calls when the genes of the masks are taken away
@@ -154,14 +155,16 @@ def evaluate_masks(
     check_target(adata)
     _check_request(n_genes, against, n_top, max_cells, batch_size)
     stored = read_masks(adata, key)
-    symbols = _symbols(adata, stored, gene_symbols)
+    symbols = _symbols(gene_object(adata, key), stored, gene_symbols)
     model = load(model) if isinstance(model, str | Path) else model
     _check_model(adata, model, stored, key)
     asked = adata.uns[Keys(key).uns].get("params", {})
     layer = _recorded(asked, "layer") if layer is None else layer
     input_kind = input_kind or _recorded(asked, "input_kind") or "auto"
     rng = np.random.default_rng(random_state)
-    source: dict[str, Any] = {"key": key, "layer": layer, "input_kind": input_kind, "max_cells": max_cells}
+    where = {name: asked[name] for name in ("modalities", "protein_layer", "protein_obsm_key") if name in asked}
+    reading = {"layer": layer, "input_kind": input_kind, **where}
+    source: dict[str, Any] = {"key": key, "reading": reading, "max_cells": max_cells}
     cells = choose_cells(adata, model, stored, labels_key, **source, rng=rng)
     _check_masks(cells, masks_of_model(model, cells, batch_size), key)
     values = log_cp10k(cells.counts, cells.totals)
@@ -199,7 +202,7 @@ def _check_request(n_genes: Sequence[int], against: Sequence[str], n_top: int, m
         check_choice("against", name, AGAINST)
 
 
-def _check_model(adata: AnnData, model: object, stored: StoredMasks, key: str) -> None:
+def _check_model(adata: AnnData | MuData, model: object, stored: StoredMasks, key: str) -> None:
     """Raise unless the model has the genes and classes that the annotation was made with."""
     if not isinstance(model, ClassifierModel):
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 from tqdm.auto import tqdm
 
 from sims_tools.data._gene_rankings import Ranking
 from sims_tools.models import ClassifierModel
+from sims_tools.models._inference import seen_modalities
 from sims_tools.tl._mask_cells import MaskCells
 
 ACTIONS = ("none", "deleted", "kept")
@@ -36,7 +36,7 @@ class Probe:
     def __init__(self, model: ClassifierModel, cells: MaskCells, batch_size: int) -> None:
         self._model, self._cells, self._batch_size = model, cells, batch_size
         self._counts = cells.counts
-        self._genes = pd.DataFrame(index=pd.Index(model.genes.astype(str)))
+        self._seen = seen_modalities(cells.counts, cells.totals, len(model.proteins_))
 
     def ask(self, places: NDArray[np.intp] | None = None, n_genes: int = 0, *, keep: bool = False) -> Answer:
         """Probabilities of all cells after a change.
@@ -55,10 +55,9 @@ class Probe:
             data = np.where((places < n_genes) == keep, counts.data, 0)
             counts = sparse.csr_matrix((data, counts.indices.copy(), counts.indptr.copy()), shape=counts.shape)
             counts.eliminate_zeros()
-        shadow = AnnData(counts, var=self._genes)
-        how = {"input_kind": "counts", "totals": self._cells.totals, "batch_size": self._batch_size}
-        logits = np.concatenate([each.logits for each in self._model.infer(shadow, **how)])
-        return Answer(self._model.confidence_.temperature.apply(logits, self._cells.allowed), self._cells)
+        stream = self._model.read_rows(counts, self._cells.totals, batch_size=self._batch_size)
+        logits = np.concatenate([each.logits for each in stream])
+        return Answer(self._model.probabilities(logits, self._seen, self._cells.allowed), self._cells)
 
     def places_by_class(self, ranking: Ranking) -> NDArray[np.intp]:
         """Rank of each stored count's gene in the list of the class of its cell."""

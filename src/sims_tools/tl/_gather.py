@@ -91,7 +91,7 @@ def gather(stream: Iterator[Inferred], n_obs: int, *, embedding: bool) -> Inferr
             joined = _allocate(block, n_obs, embedding)
             masks = None if block.masks is None else _GrowingRows(n_obs, block.masks.shape[1])
         cells = slice(start, start + len(block.logits))
-        joined.logits[cells], joined.empty[cells] = block.logits, block.empty
+        joined.logits[cells], joined.empty[cells], joined.seen[cells] = block.logits, block.empty, block.seen
         if embedding:
             joined.embedding[cells] = block.embedding
         if masks is not None:
@@ -109,4 +109,5 @@ def _allocate(block: Inferred, n_obs: int, embedding: bool) -> Inferred:
         np.empty((n_obs if embedding else 0, block.embedding.shape[1]), block.embedding.dtype),
         None,
         np.empty(n_obs, bool),
+        np.empty(n_obs, np.int8),
     )

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from sims_tools._keys import Keys
-from sims_tools._validate import check_obs_key, listing
+from sims_tools._validate import listing
 from sims_tools.confidence import restrict
 from sims_tools.data._align import GeneMatch
-from sims_tools.data._kind import resolve_kind
 from sims_tools.data._labels import encode_labels
 from sims_tools.data._mask_stats import StoredMasks, group_means
-from sims_tools.data._rows import StoredRows
+from sims_tools.data._obs_columns import obs_column
 from sims_tools.models import ClassifierModel
 
 FEWEST = 3
@@ -39,14 +40,15 @@ class MaskCells:
         (n_classes,) which class of the model each group is.
     allowed
         (n_model_classes,) bool, the classes that the annotation considered; None for all.
-    expression, totals
-        (n, n_vars) on a linear scale, all genes of the object, and (n,) what they are shares of.
-    var_names
-        (n_vars,).
+    counts, totals
+        (n, n_features) on a linear scale, the model's features in its order, those the object lacks at zero; and (n,)
+        what they are shares of.
     match
-        The model's genes in those.
+        The model's features in the object.
     masks
         (n, n_features).
+    source
+        The object and how it is read.
     """
 
     rows: NDArray[np.intp]
@@ -54,16 +56,15 @@ class MaskCells:
     classes: NDArray[np.object_]
     targets: NDArray[np.intp]
     allowed: NDArray[np.bool_] | None
-    expression: sparse.csr_matrix
+    counts: sparse.csr_matrix
     totals: NDArray[np.float64]
-    var_names: pd.Index
     match: GeneMatch
     masks: sparse.csr_matrix
+    source: Mapping[str, Any]
 
-    @property
-    def counts(self) -> sparse.csr_matrix:
-        """(n, n_features): the model's genes in its order, those the object lacks at zero."""
-        return self.match.select(self.expression)
+    def read_by(self, model: ClassifierModel) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+        """Linear values (n, p) and totals (n,) of the cells as another model reads them."""
+        return model.query(**self.source).read(self.rows)
 
     @property
     def mask_means(self) -> NDArray[np.float64]:
@@ -81,14 +82,13 @@ class MaskCells:
 
 
 def choose_cells(
-    adata: AnnData,
+    adata: AnnData | MuData,
     model: ClassifierModel,
     stored: StoredMasks,
     labels_key: str | None,
     *,
     key: str,
-    layer: str | None,
-    input_kind: str,
+    reading: Mapping[str, Any],
     max_cells: int,
     rng: np.random.Generator,
 ) -> MaskCells:
@@ -103,8 +103,7 @@ def choose_cells(
         Fewer than two classes remain.
     """
     column = Keys(key).label if labels_key is None else labels_key
-    check_obs_key(adata, column, "key" if labels_key is None else "labels_key")
-    labels = encode_labels(adata.obs[column], None)
+    labels = encode_labels(obs_column(adata, column, "key" if labels_key is None else "labels_key"), None)
     known = np.append(np.isin(labels.classes, model.classes), False)  # the last for cells without a label, coded -1
     labels = labels.without(np.flatnonzero(~known[labels.codes] | (np.diff(stored.weights.indptr) == 0)))
     drawn = _stratified(labels.codes, max_cells, rng)
@@ -116,9 +115,9 @@ def choose_cells(
             f"`adata.obs[{column!r}]` has {len(used)} class(es) of {FEWEST} or more cells with masks that the model "
             f"knows (it knows {listing(model.classes)}); two are needed. Is this the right column?"
         )
-    match = model.match(adata)
-    kind = resolve_kind(adata, layer, input_kind)
-    expression, totals = kind.to_linear(StoredRows(adata, layer).read(drawn))
+    source = {"adata": adata, **reading}
+    query = model.query(**source)
+    counts, totals = query.read(drawn)
     classes = labels.classes[used]
     return MaskCells(
         rows=drawn,
@@ -126,11 +125,11 @@ def choose_cells(
         classes=classes,
         targets=pd.Index(model.classes).get_indexer(classes).astype(np.intp),
         allowed=_allowed(adata.uns[Keys(key).uns].get("params", {}), model),
-        expression=expression.copy(),
+        counts=counts.copy(),
         totals=totals,
-        var_names=adata.var_names,
-        match=match,
+        match=query.match,
         masks=stored.weights[drawn],
+        source=source,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -29,16 +30,14 @@ def masks_of_model(model: ClassifierModel, cells: MaskCells, batch_size: int) ->
     ValueError
         Its architecture has none.
     """
-    shadow = AnnData(cells.expression, var=pd.DataFrame(index=cells.var_names))
-    stream = model.infer(shadow, input_kind="counts", totals=cells.totals, batch_size=batch_size, explain=True)
-    blocks = [each.masks for each in stream]
+    blocks = [each.masks for each in model.read_rows(*cells.read_by(model), batch_size=batch_size, explain=True)]
     if any(block is None for block in blocks):
         raise ValueError(f"Networks of the architecture {model.name!r} have no masks; there is nothing to examine.")
     return sparse.vstack(blocks, format="csr")
 
 
 def stability(
-    adata: AnnData,
+    adata: AnnData | MuData,
     cells: MaskCells,
     features: NDArray[np.object_],
     retrained: Sequence[Other] | Other,
@@ -95,7 +94,7 @@ def stability(
     )
 
 
-def _class_means(adata: AnnData, cells: MaskCells, other: Other, batch_size: int) -> pd.DataFrame:
+def _class_means(adata: AnnData | MuData, cells: MaskCells, other: Other, batch_size: int) -> pd.DataFrame:
     """Mean masks of one model or annotation, genes in rows."""
     if isinstance(other, str) and other in adata.uns:
         stored = read_masks(adata, other)

@@ -6,26 +6,31 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from numpy.typing import NDArray
 
 from sims_tools._keys import DEFAULT_KEY, Keys
-from sims_tools._validate import check_choice, check_obs_key, check_positive, listing
-from sims_tools.data._mask_stats import group_sums, label_codes, read_masks
+from sims_tools._validate import check_choice, check_positive, listing
+from sims_tools.data._features import RNA
+from sims_tools.data._mask_stats import StoredMasks, gene_object, group_sums, label_codes, read_masks
+from sims_tools.data._obs_columns import obs_column
 
 _EPS = 1e-6  # added to both means of the fold change: a gene that nobody else looks at keeps a finite one
 
 
 def rank_mask_genes(
-    adata: AnnData,
+    adata: AnnData | MuData,
     groupby: str | None = None,
     *,
     key: str = DEFAULT_KEY,
     key_added: str = "rank_mask_genes",
+    modality: Literal["rna", "protein"] | None = None,
     rank_by: Literal["weight", "difference"] = "weight",
     n_genes: int | None = None,
     copy: bool = False,
-) -> AnnData | None:
+) -> AnnData | MuData | None:
     """Rank, for each group of cells, the genes that decided there.
 
     The mean feature mask of the cells in a group says what share of the decision each gene took; the mean over the
@@ -47,6 +52,9 @@ def rank_mask_genes(
         The `key_added` of the annotation.
     key_added
         Where in `adata.uns` the ranking goes.
+    modality
+        Of a model of genes and proteins, rank those of one modality; by default of both. scanpy's plots know the
+        genes of an AnnData only: give them a ranking of `"rna"`.
     rank_by
         Order genes by their mean weight in the group (`"weight"`), or by how much that exceeds their mean weight in
         the other cells (`"difference"`), which passes over genes that the model looks at in every cell.
@@ -61,7 +69,7 @@ def rank_mask_genes(
     `None`, or the copy if `copy=True`. Sets these fields, the arrays with one field per group and best gene first:
 
     `adata.uns['rank_mask_genes' | key_added]['names']` : :class:`numpy.recarray` (dtype `object`)
-        Genes, as named in `adata.var_names`.
+        Genes, as named in `adata.var_names`; proteins with their modality, "protein:CD4".
     `adata.uns['rank_mask_genes' | key_added]['scores']` : :class:`numpy.recarray` (dtype `float32`)
         Mean mask weight in the group, or group minus rest with `rank_by="difference"`.
     `adata.uns['rank_mask_genes' | key_added]['logfoldchanges']` : :class:`numpy.recarray` (dtype `float32`)
@@ -88,8 +96,8 @@ def rank_mask_genes(
     if n_genes is not None:
         check_positive("n_genes", n_genes)
     groupby = Keys(key).label if groupby is None else groupby
-    check_obs_key(adata, groupby, "groupby")
-    stored = read_masks(adata, key)
+    obs_column(adata, groupby, "groupby")
+    stored = _of_modality(read_masks(adata, key), modality)
     codes, groups = label_codes(adata, groupby)
     if len(groups) < 2:
         raise ValueError(
@@ -101,7 +109,9 @@ def rank_mask_genes(
         group_sums(stored.weights, codes, len(groups)), np.bincount(codes[codes >= 0])
     )
     shared = stored.var_names != ""
-    ranking = _ranking(inside[:, shared], outside[:, shared], stored.var_names[shared], adata, rank_by, n_genes)
+    names = np.where(stored.modality == RNA, stored.var_names, stored.features)[shared]
+    others = gene_object(adata, key).var_names
+    ranking = _ranking(inside[:, shared], outside[:, shared], names, others, rank_by, n_genes)
     target = adata.copy() if copy else adata
     target.uns[key_added] = {
         "params": {
@@ -112,12 +122,21 @@ def rank_mask_genes(
             "layer": None,
             "rank_by": rank_by,
             "key": key,
+            **({} if modality is None else {"modality": modality}),
             "groups": np.array(groups, dtype=object),
             "absent_weight": inside[:, ~shared].sum(axis=1),
         },
         **{field: _records(groups, columns) for field, columns in ranking.items()},
     }
     return target if copy else None
+
+
+def _of_modality(stored: StoredMasks, modality: str | None) -> StoredMasks:
+    """The masks, or those of one modality."""
+    if modality is None:
+        return stored
+    check_choice("modality", modality, stored.modalities)
+    return stored.only(modality)
 
 
 def _inside_and_outside(
@@ -132,13 +151,13 @@ def _ranking(
     inside: NDArray[np.float64],
     outside: NDArray[np.float64],
     names: NDArray[np.object_],
-    adata: AnnData,
+    var_names: pd.Index,
     rank_by: str,
     n_genes: int | None,
 ) -> dict[str, list[NDArray[Any]]]:
     """The record arrays' columns, one per group."""
     if n_genes is not None and n_genes > names.size:
-        others = adata.var_names[~adata.var_names.isin(names)].to_numpy(dtype=object)[: n_genes - names.size]
+        others = var_names[~var_names.isin(names)].to_numpy(dtype=object)[: n_genes - names.size]
         names = np.concatenate([names, others])
         inside, outside = (np.pad(means, ((0, 0), (0, others.size))) for means in (inside, outside))
     columns: dict[str, list[NDArray[Any]]] = {

@@ -43,7 +43,13 @@ def check_sets(model: ClassifierModel, alpha: float | None, classes: object, *, 
 
 
 def prediction_sets(
-    model: ClassifierModel, prob: np.ndarray, empty: np.ndarray, alpha: float, *, class_conditional: bool
+    model: ClassifierModel,
+    prob: np.ndarray,
+    empty: np.ndarray,
+    alpha: float,
+    *,
+    class_conditional: bool,
+    seen: np.ndarray | None = None,
 ) -> sparse.csr_matrix:
     """(n_obs, n_classes) bool: which classes each cell may be; all of them for a cell without counts.
 
@@ -59,6 +65,8 @@ def prediction_sets(
         Share of cells whose set may miss the true class.
     class_conditional
         Keep the promise for each class.
+    seen
+        (n_obs,) which modalities of each cell are seen, each having scores of its own; None for a model of one.
 
     Warns
     -----
@@ -78,6 +86,11 @@ def prediction_sets(
             UserWarning,
             stacklevel=3,
         )
-    held = conformal.sets(prob, alpha, class_conditional=class_conditional) if len(prob) else prob > 1
+    held = prob > 1
+    for code in (0,) if seen is None else np.unique(seen).tolist():
+        cells = slice(None) if seen is None else seen == code
+        own = model.confidence_.of(code).conformal or conformal
+        if len(prob[cells]):
+            held[cells] = own.sets(prob[cells], alpha, class_conditional=class_conditional)
     held[empty] = True
     return sparse.csr_matrix(held)

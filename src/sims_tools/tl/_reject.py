@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sims_tools._log import logger
 from sims_tools.confidence._checks import check_open_share
-from sims_tools.data._blocks import iter_blocks
-from sims_tools.data._kind import resolve_kind
+from sims_tools.data._features import SEEN_OF
 from sims_tools.data._moments import log_cp10k
+from sims_tools.models._inference import seen_modalities
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-
-    from sims_tools.data._align import GeneMatch
+    from sims_tools.confidence import ExpressionNovelty
+    from sims_tools.data._query import Query
     from sims_tools.models import ClassifierModel
 
 ENOUGH_EXPRESSION = 0.5
@@ -64,30 +59,19 @@ def check_reject(model: ClassifierModel, reject: float | None) -> None:
         )
 
 
-def find_novel(
-    adata: AnnData,
-    model: ClassifierModel,
-    match: GeneMatch,
-    reject: float,
-    *,
-    layer: str | None,
-    input_kind: str,
-    batch_size: int,
-) -> Novelty:
-    """Compare cells with the reference, block by block, by the genes that are there.
+def find_novel(query: Query, model: ClassifierModel, reject: float, *, batch_size: int) -> Novelty:
+    """Compare cells with the reference, block by block, by the features that are there.
 
     Parameters
     ----------
-    adata
-        The query; it is only read.
+    query
+        The cells; they are only read.
     model
         Has novelty.
-    match
-        Genes of the query on the model's.
     reject
         Share of known cells that may be rejected.
-    layer, input_kind, batch_size
-        As :func:`annotate` takes them.
+    batch_size
+        Cells at a time.
 
     Warns
     -----
@@ -98,18 +82,31 @@ def find_novel(
     if novelty is None:
         raise ValueError("The model has no novelty.")
     _warn(novelty.known.n_cells, novelty.known.needed(reject), reject)
-    _warn_of_missing(novelty.components.squares, match.found)
-    scorer = novelty.without(~match.found)
-    with _no_repetition():
-        kind = resolve_kind(adata, layer, input_kind)
-    shares, rejected = np.full(adata.n_obs, np.nan, np.float32), np.zeros(adata.n_obs, bool)
-    for start, block in iter_blocks(adata, layer, batch_size):
-        linear, totals = kind.to_linear(block)
-        scores = scorer.score(log_cp10k(match.select(linear), totals))
-        cells, filled = slice(start, start + len(scores)), totals > 0
-        shares[cells] = np.where(filled, novelty.known.share_below(scores), np.nan)
-        rejected[cells] = filled & novelty.known.beyond(scores, reject)
+    n_proteins, found = len(model.proteins_), query.match.found
+    have = np.isin(model.modality, np.unique(model.modality[found]))
+    _warn_of_missing(novelty.components.squares[have], found[have])
+    scorers: dict[int, ExpressionNovelty] = {}
+    shares, rejected = np.full(query.n_obs, np.nan, np.float32), np.zeros(query.n_obs, bool)
+    for start, linear, totals in query.blocks(batch_size):
+        seen = seen_modalities(linear, totals, n_proteins)
+        for code in np.unique(seen[totals > 0]).tolist():
+            if code not in scorers:
+                scorers[code] = _scorer(model, code, found)
+            cells = np.flatnonzero((seen == code) & (totals > 0))
+            scores = scorers[code].score(log_cp10k(linear[cells], totals[cells]))
+            shares[start + cells] = scorers[code].known.share_below(scores)
+            rejected[start + cells] = scorers[code].known.beyond(scores, reject)
     return Novelty(shares, rejected)
+
+
+def _scorer(model: ClassifierModel, seen: int, found: np.ndarray) -> ExpressionNovelty:
+    """Novelty of cells of which one modality is seen, or both, by the features (p,) that were found."""
+    confidence = model.confidence_.of(seen)
+    novelty = confidence.novelty or model.confidence_.novelty
+    if novelty is None:
+        raise ValueError("The model has no novelty.")
+    roles = [role for role, code in SEEN_OF.items() if code & seen]
+    return novelty.without(~found | ~np.isin(model.modality, roles) if model.proteins_ else ~found)
 
 
 def _warn(n_cells: int, needed: int, reject: float) -> None:
@@ -131,14 +128,3 @@ def _warn_of_missing(squares: np.ndarray, found: np.ndarray) -> None:
             UserWarning,
             stacklevel=4,
         )
-
-
-@contextmanager
-def _no_repetition() -> Iterator[None]:
-    """What the values were taken for was said when they were first read."""
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
 from sims_tools._keys import Keys
-
-if TYPE_CHECKING:
-    from mudata import MuData
+from sims_tools.data._parts import is_mudata
 
 
 @dataclass
@@ -29,36 +28,35 @@ class Results:
         Arrays or CSR matrices, each (n_obs, ...).
     uns
         Entries of `.uns[key]`.
+    mod_obsm, mod_uns
+        For modalities of a MuData by name: matrices, one row for each cell of the modality, and what `.uns[key]` of
+        the modality says of them.
     """
 
     obs: dict[str, pd.Series | pd.Categorical | np.ndarray] = field(default_factory=dict)
     obsm: dict[str, np.ndarray | sparse.csr_matrix] = field(default_factory=dict)
     uns: dict[str, Any] = field(default_factory=dict)
+    mod_obsm: dict[str, dict[str, sparse.csr_matrix]] = field(default_factory=dict)
+    mod_uns: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def check_target(adata: AnnData) -> None:
+def check_target(adata: AnnData | MuData) -> None:
     """Raise where results could not be written.
 
     Raises
     ------
     TypeError
-        It is not an AnnData.
+        It is neither an AnnData nor a MuData.
     ValueError
         It is a view of a backed object.
     """
-    if not isinstance(adata, AnnData):
-        hint = " Pass one of its modalities, such as `mdata.mod['rna']`." if hasattr(adata, "mod") else ""
-        raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData.{hint}")
-    check_writable(adata)
-
-
-def check_writable(data: AnnData | MuData) -> None:
-    """Raise ValueError for a view of a backed object, which cannot hold results."""
-    if getattr(data, "isbacked", False) and data.is_view:
+    if not isinstance(adata, AnnData) and not is_mudata(adata):
+        raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData or a MuData.")
+    if adata.isbacked and adata.is_view:
         raise ValueError("A view of a backed object cannot hold results; pass `adata.to_memory()` or the whole object.")
 
 
-def write_annotation(adata: AnnData, keys: Keys, results: Results) -> None:
+def write_annotation(adata: AnnData | MuData, keys: Keys, results: Results) -> None:
     """Write an annotation in place of an earlier one under the same key; what training recorded stays.
 
     Parameters
@@ -73,18 +71,35 @@ def write_annotation(adata: AnnData, keys: Keys, results: Results) -> None:
     _own(adata)
     earlier = _earlier(adata, keys)
     for slot in _slots(earlier):
-        axis, name = slot.split("/", 1)
-        if name in (table := getattr(adata, axis)):
-            del table[name]
+        _remove(adata, slot)
     for name, values in results.obs.items():
         adata.obs[name] = values
     for name, array in results.obsm.items():
         adata.obsm[name] = array
     slots = [f"obs/{name}" for name in results.obs] + [f"obsm/{name}" for name in results.obsm]
+    for modality, arrays in results.mod_obsm.items():
+        own = adata.mod[modality]
+        _own(own)
+        for name, array in arrays.items():
+            own.obsm[name] = array
+        own.uns[keys.uns] = results.mod_uns[modality]
+        slots += [f"mod/obsm/{name}/{modality}" for name in arrays] + [f"mod/uns/{keys.uns}/{modality}"]
     adata.uns[keys.uns] = {**results.uns, "slots": np.array(slots), **_training_part(earlier)}
 
 
-def write_training(adata: AnnData, keys: Keys, record: Mapping[str, Any], split: pd.Categorical) -> None:
+def _remove(adata: AnnData | MuData, slot: str) -> None:
+    """Take out what stands in a slot, if it still does."""
+    axis, name = slot.split("/", 1)
+    if axis == "mod":
+        axis, name, modality = name.split("/", 2)
+        if modality not in getattr(adata, "mod", {}):
+            return
+        adata = adata.mod[modality]
+    if name in (table := getattr(adata, axis)):
+        del table[name]
+
+
+def write_training(adata: AnnData | MuData, keys: Keys, record: Mapping[str, Any], split: pd.Categorical) -> None:
     """Write what training leaves on the reference; an annotation under the same key keeps its own description."""
     _own(adata)
     earlier = _earlier(adata, keys)
@@ -92,7 +107,7 @@ def write_training(adata: AnnData, keys: Keys, record: Mapping[str, Any], split:
     adata.uns[keys.uns] = {**earlier, **_training_part(record)} if _slots(earlier) else dict(record)
 
 
-def write_scores(adata: AnnData, keys: Keys, name: str, scores: Mapping[str, Any]) -> None:
+def write_scores(adata: AnnData | MuData, keys: Keys, name: str, scores: Mapping[str, Any]) -> None:
     """Write scores beside the annotation they are of, under a name; the next annotation takes them away."""
     _own(adata)
     adata.uns[keys.uns] = {**adata.uns[keys.uns], name: dict(scores)}
@@ -109,7 +124,7 @@ def _own(adata: AnnData | MuData) -> None:
         adata._init_as_actual(adata.copy())
 
 
-def _earlier(adata: AnnData, keys: Keys) -> Mapping[str, Any]:
+def _earlier(adata: AnnData | MuData, keys: Keys) -> Mapping[str, Any]:
     entry = adata.uns.get(keys.uns)
     return entry if isinstance(entry, Mapping) and "classes" in entry else {}
 

@@ -1,0 +1,57 @@
+"""How masks share themselves among the modalities, over groups of cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from sims_tools._keys import Keys
+
+from ._features import PROTEIN, RNA
+from ._mask_stats import label_codes, read_masks
+
+
+def modality_shares(adata: AnnData | MuData, key: str) -> np.ndarray:
+    """(n_obs,) share of genes in the mask of each cell; NaN where there is no mask.
+
+    Raises
+    ------
+    ValueError
+        The masks are over genes alone.
+    """
+    stored = read_masks(adata, key)
+    if stored.modalities != [RNA, PROTEIN]:
+        raise ValueError(
+            f"The masks under {key!r} are over {' and '.join(stored.modalities)} alone; shares of modalities are "
+            "there where a model of genes and proteins has annotated."
+        )
+    weights = stored.weights
+    genes, total = (
+        np.asarray(each.sum(axis=1), dtype=np.float64).ravel() for each in (weights[:, stored.modality == RNA], weights)
+    )
+    return np.where(total > 0, genes / np.where(total > 0, total, 1.0), np.nan)
+
+
+def share_table(adata: AnnData | MuData, groupby: str | None, key: str) -> pd.DataFrame:
+    """What :func:`sims_tools.get.modality_share_df` returns."""
+    shares = modality_shares(adata, key)
+    codes, groups = label_codes(adata, Keys(key).label if groupby is None else groupby)
+    rows = []
+    for code, group in enumerate(groups):
+        own = shares[(codes == code) & ~np.isnan(shares)]
+        low, middle, high = np.quantile(own, [0.25, 0.5, 0.75]) if own.size else (np.nan,) * 3
+        mean = float(own.mean()) if own.size else np.nan
+        rows.append(
+            {
+                "group": group,
+                "n_cells": own.size,
+                "rna": mean,
+                "protein": 1 - mean,
+                "rna_q25": low,
+                "rna_median": middle,
+                "rna_q75": high,
+            }
+        )
+    return pd.DataFrame(rows)
