@@ -85,7 +85,8 @@ class PredictionMixin(Knowledge):
         """
         if not self.is_trained_:
             raise RuntimeError("The model is not trained yet; call `train()` first.")
-        if self.proteins_ or is_mudata(adata):
+        named = any(value is not None for value in where.values())
+        if self.proteins_ or named or is_mudata(adata):
             found, parts = self._joint(adata, {"layer": layer, **where})
             rows = JointRows(
                 parts,
