@@ -21,6 +21,9 @@ STORED_PROTEINS = "protein_expression"
 LOST = 0.3
 """Share of the proteins that another panel lacks."""
 
+KIT = "_TotalSeqB"
+"""What another kit adds to the names of proteins."""
+
 PAIRED, RNA_ONLY, PROTEIN_ONLY, OTHER_PANEL = "both", "RNA only", "protein only", "other panel"
 
 
@@ -52,7 +55,7 @@ def with_other_panel(mdata: MuData, seed: int) -> MuData:
     n_lost = round(LOST * proteins.n_vars)
     kept = np.sort(np.random.default_rng(seed).permutation(proteins.n_vars)[n_lost:])
     panel = proteins[:, kept].copy()
-    panel.var_names = [f"{name}_TotalSeqB" for name in panel.var_names]
+    panel.var_names = [f"{name}{KIT}" for name in panel.var_names]
     return MuData({RNA: mdata.mod[RNA].copy(), PROTEIN: panel})
 
 
@@ -71,7 +74,7 @@ def counts(mdata: MuData, name: str, features: np.ndarray) -> sparse.csr_matrix:
     if name not in mdata.mod:
         return out
     there = mdata.mod[name]
-    index = pd.Index(there.var_names.str.removesuffix("_TotalSeqB")).get_indexer(features)
+    index = pd.Index(there.var_names.str.removesuffix(KIT)).get_indexer(features)
     chosen = np.flatnonzero(index >= 0)
     place = sparse.csr_matrix(
         (np.ones(len(chosen), np.float32), (index[chosen], chosen)), shape=(there.n_vars, len(features))

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 import sims_tools as sims
 
-from .cells import PROTEIN, RNA, counts, joined, log_cp10k
+from .cells import KIT, PROTEIN, RNA, counts, joined, log_cp10k
 
 N_GENES = 2000
 N_COMPONENTS = 50
@@ -26,6 +26,8 @@ class Method:
     """One method, for one seed. `reads` names the modalities that it makes use of."""
 
     reads: ClassVar[tuple[str, ...]] = (RNA, PROTEIN)
+    does_with_one: ClassVar[bool] = True
+    """Whether it says anything of cells that lack one of them."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -48,36 +50,40 @@ class Method:
 
 
 class Ours(Method):
-    """`tl.sims_train` with its default preset."""
+    """`tl.sims_train` with its default preset: on a MuData, or on the AnnData of a single modality."""
 
     def fit(self, mdata: MuData, labels: np.ndarray) -> np.ndarray:
-        own = MuData({name: mdata.mod[name].copy() for name in self.reads})
+        own = self._own(mdata)
         own.obs[LABELS] = labels
         usual: dict[str, Any] = {"accelerator": "cpu", "progress_bar": False, "random_state": self.seed}
-        self.model = sims.tl.sims_train(own, LABELS, modalities=self._modalities(own), **usual)
+        self.model = sims.tl.sims_train(own, LABELS, **usual)
         return np.asarray(self.model.classes).astype(str)
 
     def predict_proba(self, mdata: MuData) -> np.ndarray:
-        query = MuData({name: mdata.mod[name].copy() for name in self.reads if name in mdata.mod})
-        sims.tl.annotate(query, self.model, modalities=self._modalities(query), progress_bar=False)
+        query = self._own(mdata)
+        sims.tl.annotate(query, self.model, progress_bar=False)
         self.share = query.obs["sims_rna_share"].to_numpy() if "sims_rna_share" in query.obs else None
         self.calls = query.obs["sims"].to_numpy().astype(str)
         return query.obsm["sims_prob"]
 
     def latent(self, mdata: MuData) -> np.ndarray | None:
-        query = MuData({name: mdata.mod[name].copy() for name in self.reads})
-        sims.tl.embed(query, self.model, modalities=self._modalities(query), progress_bar=False)
+        query = self._own(mdata)
+        sims.tl.embed(query, self.model, progress_bar=False)
         return query.obsm["X_sims"]
+
+    def _own(self, mdata: MuData) -> MuData | AnnData:
+        """What it reads of the cells."""
+        if len(self.reads) == 1:
+            own = mdata.mod[self.reads[0]].copy()
+            own.var_names = own.var_names.str.removesuffix(KIT)  # a model of one modality takes all names for genes
+            return own
+        return MuData({name: each.copy() for name, each in mdata.mod.items()})
 
     def notes(self) -> dict[str, Any]:
         """Mean share of RNA in the masks of the cells of each call."""
         if self.share is None:
             return {}
         return {"rna_share": pd.Series(self.share).groupby(self.calls).mean().astype(float).to_dict()}
-
-    def _modalities(self, mdata: MuData) -> dict[str, str]:
-        roles = {RNA: "rna", PROTEIN: "protein"}
-        return {roles[name]: name for name in mdata.mod}
 
 
 class OursRNA(Ours):
@@ -87,7 +93,7 @@ class OursRNA(Ours):
 
 
 class OursProtein(Ours):
-    """The same on proteins alone."""
+    """The same on proteins alone, normalised as genes are: log1p of counts per 10,000."""
 
     reads = (PROTEIN,)
 
@@ -118,6 +124,8 @@ class LogisticProtein(Logistic):
 
 class Latent(Method):
     """A latent space that is trained without labels, and logistic regression on it."""
+
+    does_with_one = False
 
     def fit(self, mdata: MuData, labels: np.ndarray) -> np.ndarray:
         self.genes, self.proteins = _variable(mdata), _names(mdata, PROTEIN)
@@ -165,9 +173,10 @@ class Autoencoder(Latent):
         return cells.obsm["X_cite"]
 
     def _cells(self, mdata: MuData) -> MuData:
-        """The genes it is to read; proteins by their own names, zero where there are none."""
+        """The genes it is to read, and the proteins that there are; it matches them by their exact names."""
+        names = mdata.mod[PROTEIN].var_names.str.removesuffix(KIT)
         sides = {}
-        for name, features in ((RNA, self.genes), (PROTEIN, self.proteins)):
+        for name, features in ((RNA, self.genes), (PROTEIN, self.proteins[np.isin(self.proteins, names)])):
             sides[name] = AnnData(counts(mdata, name, features), pd.DataFrame(index=mdata.obs_names))
             sides[name].var_names = features
         return MuData(sides)
@@ -180,7 +189,7 @@ class BalancedAutoencoder(Autoencoder):
 
 
 class TotalVI(Latent):
-    """scvi-tools' TOTALVI at its defaults on the same features."""
+    """scvi-tools' TOTALVI at its defaults on the same features; a missing protein is zero."""
 
     def train(self, mdata: MuData) -> None:
         scvi.settings.seed, scvi.settings.verbosity = self.seed, ERROR

@@ -23,7 +23,6 @@ from .methods import METHODS, Method
 
 SPLIT = "70/30"
 NEIGHBOURS = 15
-NEEDS = {RNA_ONLY: RNA, PROTEIN_ONLY: PROTEIN}
 
 
 def measure(which: str, mdata: MuData, labels: np.ndarray, seed: int) -> Iterator[dict[str, Any]]:
@@ -46,9 +45,8 @@ def measure(which: str, mdata: MuData, labels: np.ndarray, seed: int) -> Iterato
 
 def _reads(method: Method, task: str) -> bool:
     """Whether the query has what the method reads, and differs for it from the paired one."""
-    needed = NEEDS.get(task)
-    if needed is not None:
-        return method.reads == (RNA, PROTEIN)
+    if task in (RNA_ONLY, PROTEIN_ONLY):
+        return method.does_with_one and method.reads == (RNA, PROTEIN)
     return task != OTHER_PANEL or PROTEIN in method.reads
 
 
