@@ -11,8 +11,9 @@ from scipy import sparse
 
 from sims_tools.data._align import match_genes
 from sims_tools.data._clr import clr
-from sims_tools.data._paired import Where, find_pair, is_mudata, read_modalities
+from sims_tools.data._paired import Where, find_pair, read_modalities
 from sims_tools.data._paired_cells import PairedCells, check_forms, column_moments, read_kinds
+from sims_tools.data._parts import is_mudata
 
 IN_MUDATA, IN_OBSM = Where(), Where(protein_obsm_key="adt")
 

@@ -14,10 +14,9 @@ from anndata import AnnData
 from sims_tools._validate import check_obsm_key, listing
 
 from ._align import check_unique
+from ._features import PROTEIN, RNA
 from ._matrix import check_matrix
-
-RNA, PROTEIN = "rna", "protein"
-"""What the two modalities are called here, whatever their names in an object."""
+from ._parts import is_mudata
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,6 @@ class Paired:
     def n_obs(self) -> int:
         """Number of cells."""
         return self.rna.n_obs
-
-
-def is_mudata(data: Any) -> bool:
-    """Whether an object holds modalities."""
-    return not isinstance(data, AnnData) and isinstance(getattr(data, "mod", None), Mapping)
 
 
 def read_modalities(modalities: Mapping[str, str] | None) -> dict[str, str]:

@@ -17,9 +17,10 @@ from ._align import GeneMatch
 from ._blocks import sample_rows
 from ._clr import clr
 from ._dataset import LABELS, X, to_column
+from ._features import PROTEIN, RNA
 from ._kind import InputKind, check_values, classify, resolve_kind
 from ._moments import log_cp10k
-from ._paired import PROTEIN, RNA, Paired, about
+from ._paired import Paired, about
 from ._rows import StoredRows
 
 PROTEINS = "proteins"

@@ -98,7 +98,7 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, BaseModelClass
             "preset": preset,
             "scale_genes": recipe.scale_genes if scale_genes is None else bool(scale_genes),
             "gene_dropout": recipe.gene_dropout if gene_dropout is None else as_plain(gene_dropout),
-            "network": self._network_params(recipe, network_params),
+            "network": self._network_params(recipe, network_params, with_proteins=bool(self.proteins_)),
             "random_state": resolve_seed(random_state),
         }
         if self.proteins_:
@@ -154,10 +154,13 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, BaseModelClass
         return int((codes < len(known)).sum())
 
     @classmethod
-    def _network_params(cls, recipe: Preset, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def _network_params(
+        cls, recipe: Preset, changes: Mapping[str, Any], *, with_proteins: bool = False
+    ) -> dict[str, Any]:
         check_names(f"parameter of {cls.__name__}'s network", changes, cls.network_param_names())
         plain = {name: as_plain(value) for name, value in changes.items()}
-        return {**cls._network_defaults(), **recipe.network, **plain}
+        own = {**recipe.network, **(recipe.network_with_proteins if with_proteins else {})}
+        return {**cls._network_defaults(), **own, **plain}
 
     @classmethod
     def _network_defaults(cls) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import pandas as pd
 from sims_tools._log import logger
 from sims_tools._validate import check_choice, check_names, listing
 from sims_tools.data._align import ENOUGH_COVERAGE, LEAST_COVERAGE, GeneMatch, match_genes
-from sims_tools.data._paired import PROTEIN, RNA, Where, about, find_pair, is_mudata, read_modalities
+from sims_tools.data._features import PROTEIN, RNA
+from sims_tools.data._paired import Where, about, find_pair, read_modalities
 from sims_tools.data._paired_cells import (
     PROTEIN_KINDS,
     RNA_KINDS,
@@ -22,6 +23,7 @@ from sims_tools.data._paired_cells import (
     check_forms,
     read_kinds,
 )
+from sims_tools.data._parts import is_mudata
 from sims_tools.models._knowledge import Knowledge
 
 READING = ("modalities", "rna_layer", "protein_layer", "protein_obsm_key", "rna_kind", "protein_kind")

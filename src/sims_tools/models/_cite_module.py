@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sims_tools.data._dataset import LABELS, X
-from sims_tools.data._paired import PROTEIN, RNA
+from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._paired_cells import PROTEINS
 from sims_tools.models._inputs import MAX_SCALED
 from sims_tools.nn import CITENetwork

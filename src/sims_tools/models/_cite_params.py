@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sims_tools._log import logger
 from sims_tools._validate import as_plain
-from sims_tools.data._paired import PROTEIN, RNA
+from sims_tools.data._features import PROTEIN, RNA
 
 _MANY_WEIGHTS = 100_000_000
 

@@ -19,8 +19,9 @@ from scvi.data.fields import (
 from sims_tools._log import quiet_libraries
 from sims_tools._validate import listing
 from sims_tools.data._labels import check_clean_labels
-from sims_tools.data._paired import Where, find_pair, is_mudata
+from sims_tools.data._paired import Where, find_pair
 from sims_tools.data._paired_cells import PROTEINS, read_kinds
+from sims_tools.data._parts import is_mudata
 from sims_tools.models._cite_knowledge import check_kinds, labels_column, labels_modality
 
 _AS_IT_IS: dict[str, Any] = {"is_count_data": False, "correct_data_format": False}

@@ -7,8 +7,8 @@ from typing import Any
 from scvi import REGISTRY_KEYS
 
 from sims_tools._keys import UNKNOWN
+from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._kind import TARGET_SUM
-from sims_tools.data._paired import PROTEIN, RNA
 from sims_tools.data._paired_cells import PROTEINS
 from sims_tools.models._inputs import MAX_SCALED
 from sims_tools.models._registry import make_registry

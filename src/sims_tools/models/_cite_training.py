@@ -15,7 +15,7 @@ from scvi.model._utils import use_distributed_sampler
 
 from sims_tools._docs import docs
 from sims_tools._validate import check_fraction
-from sims_tools.data._paired import PROTEIN, RNA
+from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._paired_cells import PairedCells, column_moments
 from sims_tools.data._split import random_split
 from sims_tools.data._splitter import CellSplitter

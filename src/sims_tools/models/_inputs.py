@@ -31,7 +31,7 @@ class CountTransform(nn.Module):
     scale_genes
         Divide by the standard deviation of the training cells (to be fitted), cut off at 10.
     gene_dropout
-        Share of the entries set to zero while training.
+        Share of the genes' entries set to zero while training.
     n_proteins
         Of the features; 0 where all are genes.
     modality_dropout
@@ -69,20 +69,31 @@ class CountTransform(nn.Module):
         if isinstance(counts, SparseRows):
             scale = self.gene_scale.index_select(0, counts.indices) if self.scale_genes else None
             values = self._values(counts.values, _of_rows(factors, counts), scale)
+            if self._drops:
+                values = values.mul_(self._kept(values, counts.indices))
             if self._hides:
                 values = values.mul_(self._shown_stored(counts))
             return counts.with_values(values)
         values = self._values(counts, factors, self.gene_scale if self.scale_genes else None)
+        if self._drops:
+            values = values.mul_(self._kept(values, torch.arange(values.shape[1], device=values.device)))
         return values.mul_(self._shown(counts)) if self._hides else values
 
     def _values(self, counts: Tensor, factors: Tensor, scale: Tensor | None) -> Tensor:
-        """Each count times the factor of its cell, to logarithms, over its gene's deviation; some dropped."""
+        """Each count times the factor of its cell, to logarithms, over its gene's deviation."""
         x = (counts * factors).log1p_()
         if scale is not None:
             x = x.mul_(scale).clamp_max_(MAX_SCALED)
-        if self.training and self.gene_dropout > 0:
-            x = x.mul_(torch.rand_like(x) >= self.gene_dropout)
         return x
+
+    def _kept(self, x: Tensor, columns: Tensor) -> Tensor:
+        """Bool, as x: entries that stay. Proteins do: where one alone marks a class, nothing makes up for it."""
+        stays = torch.rand_like(x) >= self.gene_dropout
+        return stays | (columns >= self._first_protein) if self.n_proteins else stays
+
+    @property
+    def _drops(self) -> bool:
+        return self.training and self.gene_dropout > 0
 
     @property
     def _hides(self) -> bool:

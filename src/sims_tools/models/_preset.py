@@ -35,6 +35,8 @@ class Preset:
         Share of the entries set to zero while training.
     modality_dropout
         Share of the cells of which genes or proteins are hidden while training, where there are both.
+    network_with_proteins
+        Parameters of the `Network` that are others where it reads proteins beside genes.
     """
 
     source: str
@@ -44,7 +46,8 @@ class Preset:
     n_top_genes: int | None = None
     scale_genes: bool = False
     gene_dropout: float = 0.0
-    modality_dropout: float = 0.3
+    modality_dropout: float = 0.2
+    network_with_proteins: Mapping[str, Any] = field(default_factory=dict)
 
     def members_for(self, n_cells: int) -> int:
         """Number of networks for so many labelled cells."""

@@ -104,6 +104,7 @@ _DEFAULT = Preset(
     n_top_genes=3000,
     scale_genes=True,
     gene_dropout=0.2,
+    network_with_proteins={"max_selected": 16},
 )
 
 
@@ -116,7 +117,7 @@ class SIMS(ClassifierModel):
     Parameters
     ----------
     adata
-        Object that :meth:`setup_anndata` has registered.
+        Object that :meth:`setup_anndata` or :meth:`setup_mudata` has registered.
     registry
         What scvi-tools passes instead of an object when it loads a model.
     preset
@@ -124,7 +125,15 @@ class SIMS(ClassifierModel):
     scale_genes
         Overrule the preset: divide genes by their standard deviation over the training cells.
     gene_dropout
-        Overrule the preset: share of the entries set to zero while training.
+        Overrule the preset: share of the genes' entries set to zero while training.
+    n_members
+        Overrule the preset: networks that are trained side by side and averaged.
+    protein_transform
+        What is done with proteins, where there are any: "clr", "log1p" or "none".
+    exclude_proteins
+        Proteins to leave out: names or patterns such as ``"*IgG*"``.
+    modality_dropout
+        Overrule the preset: share of the cells of which genes or proteins are hidden while training.
     random_state
         Seed of the initial weights and of training.
     **network_params

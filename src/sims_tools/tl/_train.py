@@ -26,8 +26,8 @@ from sims_tools.data._split import grouped_split, split_column, stratified_split
 from sims_tools.models import SIMS, ClassifierModel
 from sims_tools.models._random import resolve_seed
 from sims_tools.models._settings import SETTING_NAMES, change_settings
-from sims_tools.models._storage import package_versions
-from sims_tools.tl._write import check_target, storable, write_training
+from sims_tools.tl._record import training_record
+from sims_tools.tl._write import check_target, write_training
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -223,7 +223,7 @@ def _train(
         model = build(preset=preset, random_state=random_state, **building)
         model.train(split=split, gene_variance=variance, **settings, **run)
     if not model.was_interrupted_:
-        record = _record(model, labels_key, reading, n_top, split_by, validation_size)
+        record = training_record(model, labels_key, reading, n_top, split_by, validation_size)
         write_training(adata, keys, record, split_column(adata.n_obs, *split))
     return model
 
@@ -279,34 +279,3 @@ def _shadow_model(
         model_class.forget_cells(shadow)
         for model in built:
             model.release_cells(labels_key, **reference.read_from)
-
-
-def _record(
-    model: ClassifierModel,
-    labels_key: str,
-    reading: dict[str, Any],
-    n_top: int | str | None,
-    split_by: str | None,
-    validation_size: float,
-) -> dict[str, Any]:
-    if not model.proteins_:
-        reading = {name: reading[name] for name in ("layer", "unlabeled_category", "input_kind")}
-    params = {
-        "labels_key": labels_key,
-        **reading,
-        "n_top_genes": n_top,
-        "split_by": split_by,
-        "validation_size": validation_size,
-        "model": model.name,
-        **model.params_,
-        "training": model.training_,
-    }
-    return {
-        "classes": model.classes.astype(str),
-        "features": model.genes[: model.n_rna].astype(str),
-        **({"protein_features": model.proteins.astype(str)} if model.proteins_ else {}),
-        "params": storable(params),
-        "versions": package_versions(),
-        "metrics": model.metrics,
-        "history": model.history_by_epoch,
-    }

@@ -1,0 +1,53 @@
+"""What training leaves on the reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sims_tools.models._storage import package_versions
+from sims_tools.tl._write import storable
+
+if TYPE_CHECKING:
+    from sims_tools.models import ClassifierModel
+
+
+def training_record(
+    model: ClassifierModel,
+    labels_key: str,
+    reading: dict[str, Any],
+    n_top: int | str | None,
+    split_by: str | None,
+    validation_size: float,
+) -> dict[str, Any]:
+    """Entries of `.uns[key]`, plain data.
+
+    Parameters
+    ----------
+    model
+        Trained.
+    labels_key, n_top, split_by, validation_size
+        What was asked for.
+    reading
+        How the object was read.
+    """
+    if not model.proteins_:
+        reading = {name: reading[name] for name in ("layer", "unlabeled_category", "input_kind")}
+    params = {
+        "labels_key": labels_key,
+        **reading,
+        "n_top_genes": n_top,
+        "split_by": split_by,
+        "validation_size": validation_size,
+        "model": model.name,
+        **model.params_,
+        "training": model.training_,
+    }
+    return {
+        "classes": model.classes.astype(str),
+        "features": model.genes[: model.n_rna].astype(str),
+        **({"protein_features": model.proteins.astype(str)} if model.proteins_ else {}),
+        "params": storable(params),
+        "versions": package_versions(),
+        "metrics": model.metrics,
+        "history": model.history_by_epoch,
+    }
