@@ -74,6 +74,7 @@ def modality_share(
     ax.set_xlabel("share of the mask", fontsize=SIZE)
     ax.tick_params(axis="x", labelsize=SIZE)
     plain(ax)
+    ax.grid(visible=False)
     ax.spines["bottom"].set_visible(True)
     legend.draw(ax, 1 + 0.25 / inches(ax)[0], 1)
     return hand_back(ax, show, return_fig)
