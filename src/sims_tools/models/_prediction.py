@@ -95,6 +95,8 @@ class PredictionMixin(Knowledge):
                 totals=totals,
             )
             return Query(rows, found)
+        if asked := [name for name, value in where.items() if value is not None]:
+            raise ValueError(f"`{asked[0]}` is given, but the model reads genes alone; leave it out.")
         check_matrix(adata, layer)
         if match is None:
             match = match_genes(adata.var_names, self.genes)
