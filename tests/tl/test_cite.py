@@ -20,6 +20,8 @@ OPTIONS: dict[str, Any] = {
     "batch_size": 32, "max_selected": 4, "validation_size": 0.25, "progress_bar": False,
 }  # fmt: skip
 
+SHORT = {**OPTIONS, "max_epochs": 1}
+
 
 @pytest.fixture(scope="module")
 def reference() -> mudata.MuData:
@@ -390,6 +392,33 @@ def test_masks_are_evaluated_over_both(model, query):
     agree = tables["agreement"].set_index("class")
     assert agree.loc["both_2", "auroc"] > 0.8
     assert (agree["n_markers"] > 0).all()  # of the protein class, a protein
+
+
+def test_masks_of_one_modality_are_evaluated_too(model, query):
+    alone = mudata.MuData({"rna": query.mod["rna"].copy()})
+    sims.tl.annotate(alone, model, progress_bar=False)
+    sims.tl.evaluate_masks(alone, model, n_genes=(3,), against=("random",), progress_bar=False)
+    tables = alone.uns["sims"]["mask_quality"]
+    assert tables["faithfulness"].query("ranking == 'none'")["accuracy"].tolist() == [1]
+
+
+def test_views_and_files_with_proteins_in_obsm(reference, query, tmp_path):
+    trained = sims.tl.sims_train(in_obsm(reference)[:300], "cell_type", protein_obsm_key="protein", **SHORT)
+    whole = in_obsm(query)
+    whole.write_h5ad(tmp_path / "query.h5ad")
+    backed = ad.read_h5ad(tmp_path / "query.h5ad", backed="r")
+    view = whole[::2]
+    for each in (whole, backed, view):
+        sims.tl.annotate(each, trained, progress_bar=False)
+    np.testing.assert_array_equal(backed.obsm["sims_prob"], whole.obsm["sims_prob"])
+    np.testing.assert_allclose(view.obsm["sims_prob"], whole.obsm["sims_prob"][::2], rtol=1e-5)
+
+
+def test_a_model_of_genes_takes_no_proteins(reference):
+    adata = in_obsm(reference)
+    trained = sims.tl.sims_train(adata, "cell_type", **SHORT)
+    with pytest.raises(ValueError, match="`protein_obsm_key` is given, but the model reads genes alone"):
+        sims.tl.annotate(adata, trained, protein_obsm_key="protein", progress_bar=False)
 
 
 def test_a_copy_leaves_the_object_alone(model, query):

@@ -124,10 +124,8 @@ def test_bad_input_leaves_the_object_as_it_was(cite, cite_model, cells, model, a
         sims.tl.embed(cells, {}, **QUIET)
     with pytest.raises(FileNotFoundError, match="no model folder"):
         sims.tl.embed(cells, tmp_path / "nothing", **QUIET)
-    with pytest.raises(KeyError, match="`protein_obsm_key='adt'` is not in"):
+    with pytest.raises(ValueError, match="`protein_obsm_key` is given, but the model reads genes alone"):
         sims.tl.embed(cells, model, protein_obsm_key="adt", **QUIET)
-    with pytest.raises(ValueError, match="`protein_layer` is for a MuData"):
-        sims.tl.embed(cells, model, protein_layer="raw", **QUIET)
     with pytest.raises(ValueError, match="protein_obsm_key="):
         sims.tl.embed(cells, cite_model, **QUIET)
     with pytest.raises(TypeError, match="`adata` is a dict; expected an AnnData or a MuData"):

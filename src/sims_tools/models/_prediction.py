@@ -85,8 +85,7 @@ class PredictionMixin(Knowledge):
         """
         if not self.is_trained_:
             raise RuntimeError("The model is not trained yet; call `train()` first.")
-        named = any(value is not None for value in where.values())
-        if self.proteins_ or named or is_mudata(adata):
+        if self.proteins_ or is_mudata(adata):
             found, parts = self._joint(adata, {"layer": layer, **where})
             rows = JointRows(
                 parts,
@@ -96,6 +95,8 @@ class PredictionMixin(Knowledge):
                 totals=totals,
             )
             return Query(rows, found)
+        if asked := [name for name, value in where.items() if value is not None]:
+            raise ValueError(f"`{asked[0]}` is given, but the model reads genes alone; leave it out.")
         check_matrix(adata, layer)
         if match is None:
             match = match_genes(adata.var_names, self.genes)
