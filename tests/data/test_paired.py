@@ -129,14 +129,14 @@ def test_nothing_is_changed_by_reading(cite, snapshot, changes):
 
 def test_unpaired_cells(cite):
     unpaired = mudata.MuData({"rna": cite["rna"], "protein": cite["protein"][10:].copy()})
-    with pytest.raises(ValueError, match=r"10 of 200 cells are not in modality 'protein' \('cell_0'"):
+    with pytest.raises(ValueError, match=r"10 of 200 cells are not in `mdata.mod\['protein'\]` \('cell_0'"):
         find_pair(unpaired, IN_MUDATA)
     common = unpaired["rna"].obs_names.intersection(unpaired["protein"].obs_names)
     assert find_pair(unpaired[common].copy(), IN_MUDATA).n_obs == 190
 
 
 def test_modalities_have_to_be_named(cite):
-    with pytest.raises(KeyError, match=r"no modality 'prot' for protein; the MuData has 'rna', 'protein'"):
+    with pytest.raises(KeyError, match=r"\['protein'\]='prot'` is not in `mdata.mod`, which has 'rna', 'protein'"):
         find_pair(cite, Where(protein="prot"))
     for wrong in ({"rna": "rna"}, {"rna": "a", "protein": "a"}, {"rna": "a", "adt": "b"}):
         with pytest.raises(ValueError, match="must name two modalities"):
@@ -146,7 +146,7 @@ def test_modalities_have_to_be_named(cite):
 
 def test_an_empty_modality(cite):
     empty = mudata.MuData({"rna": cite["rna"], "protein": cite["protein"][:, []].copy()})
-    with pytest.raises(ValueError, match="protein: `adata` is empty: it has 200 cells and 0 genes"):
+    with pytest.raises(ValueError, match="'protein'.* is empty: it has 200 cells and 0 features"):
         find_pair(empty, IN_MUDATA)
 
 
@@ -155,7 +155,7 @@ def test_names_that_repeat(cite):
     with pytest.raises(ValueError, match=r"protein: .*not unique: 'CD4'"):
         find_pair(cite, IN_MUDATA)
     cite["rna"].obs_names = ["one"] * 200
-    with pytest.raises(ValueError, match="Cell names of modality 'rna' repeat"):
+    with pytest.raises(ValueError, match="'rna'.*obs_names` are not unique: 'one'"):
         find_pair(cite, IN_MUDATA)
 
 
@@ -169,17 +169,16 @@ def test_proteins_in_obsm_need_a_key_and_names(cite, as_anndata):
     adata = as_anndata(cite)
     with pytest.raises(ValueError, match="protein_obsm_key="):
         find_pair(adata, IN_MUDATA)
-    with pytest.raises(KeyError, match=r"'protein' is not in `adata.obsm`, which has 'adt'"):
+    with pytest.raises(KeyError, match=r"='protein'` is not in `adata.obsm`, which has 'adt'"):
         find_pair(adata, Where(protein_obsm_key="protein"))
     with pytest.raises(ValueError, match="`protein_layer` is for a MuData"):
         find_pair(adata, Where(protein_obsm_key="adt", protein_layer="counts"))
     adata.obsm["bare"] = adata.obsm["adt"].to_numpy()
-    with pytest.raises(TypeError, match=r"without names of proteins; expected a DataFrame"):
-        find_pair(adata, Where(protein_obsm_key="bare"))
+    assert list(find_pair(adata, Where(protein_obsm_key="bare")).protein.var_names) == list("012345")
     adata.obsm["text"] = pd.DataFrame({"CD4": ["high"] * 200}, index=adata.obs_names)
     with pytest.raises(TypeError, match="values of type object; expected numbers"):
         find_pair(adata, Where(protein_obsm_key="text"))
-    with pytest.raises(TypeError, match="is a ndarray; expected a MuData, or an AnnData"):
+    with pytest.raises(TypeError, match="is a ndarray; expected an AnnData or MuData"):
         find_pair(np.zeros((2, 2)), IN_MUDATA)
 
 

@@ -414,7 +414,7 @@ def test_labels_in_either_place(cite):
         ({"labels_key": "nowhere"}, "`labels_key='nowhere'` is not a column"),
         ({"labels_key": "one"}, "a classifier needs at least two"),
         ({"labels_key": "nan"}, "holds NaN"),
-        ({"modalities": {"rna": "rna", "protein": "adt"}}, "no modality 'adt'"),
+        ({"modalities": {"rna": "rna", "protein": "adt"}}, "='adt'` is not in `mdata.mod`"),
         ({"protein_layer": "counts"}, "protein: `layer='counts'`"),
         ({"rna_kind": "raw"}, "`rna_kind='raw'`"),
     ],

@@ -63,7 +63,7 @@ def test_cells_of_both_modalities_are_paired_by_name(cite, cite_model, latent):
     mixed = mudata.MuData({"gex": cite["rna"], "adt": cite["protein"][::-1].copy()})
     sims.tl.embed(mixed, cite_model, modalities={"rna": "gex", "protein": "adt"}, **QUIET)
     np.testing.assert_allclose(mixed.obsm["X_cite"], latent, atol=1e-5)
-    with pytest.raises(KeyError, match="no modality 'rna' for rna; the MuData has 'gex', 'adt'"):
+    with pytest.raises(KeyError, match="='rna'` is not in `mdata.mod`, which has 'gex', 'adt'"):
         sims.tl.embed(mixed, cite_model, **QUIET)
 
 

@@ -7,16 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from sims_tools._validate import check_obsm_key, listing
+from sims_tools._validate import listing
 
 from ._align import check_unique
 from ._features import PROTEIN, RNA
 from ._matrix import check_matrix
-from ._parts import is_mudata
+from ._parts import Part, is_mudata, read_parts
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Where:
     rna_layer, protein_layer
         Layers of theirs; None reads `.X`.
     protein_obsm_key
-        Of an AnnData: the DataFrame in `.obsm` that holds the proteins.
+        Of an AnnData: the entry of `.obsm` that holds the proteins.
     """
 
     rna: str = RNA
@@ -104,7 +103,18 @@ def find_pair(data: Any, where: Where) -> Paired:
     ValueError
         A modality is empty, its names repeat, or a cell is missing from it.
     """
-    pair = _in_mudata(data, where) if is_mudata(data) else _in_anndata(data, where)
+    named = where.modalities if is_mudata(data) else None
+    if named is None and isinstance(data, AnnData) and where.protein_obsm_key is None:
+        raise ValueError("Of an AnnData, name the entry of `.obsm` that holds the proteins with `protein_obsm_key=`.")
+    found = read_parts(
+        data,
+        modalities=named,
+        layer=where.rna_layer,
+        protein_layer=where.protein_layer,
+        protein_obsm_key=where.protein_obsm_key if named is None else None,
+    )
+    rna, protein = (_in_order(found.parts[role], found.obs_names) for role in (RNA, PROTEIN))
+    pair = Paired(rna, protein, where.rna_layer, where.protein_layer)
     for which, adata, layer in ((RNA, pair.rna, pair.rna_layer), (PROTEIN, pair.protein, pair.protein_layer)):
         with about(which):
             check_matrix(adata, layer)
@@ -124,56 +134,15 @@ def about(which: str) -> Iterator[None]:
         raise kind(f"{which}: {error}") from error
 
 
-def _in_mudata(mdata: Any, where: Where) -> Paired:
-    for argument, name in where.modalities.items():
-        if name not in mdata.mod:
-            raise KeyError(
-                f"There is no modality {name!r} for {argument}; the MuData has {listing(mdata.mod)}. "
-                "Name them with `modalities={'rna': ..., 'protein': ...}`."
-            )
-    rna, protein = mdata.mod[where.rna], mdata.mod[where.protein]
-    return Paired(
-        _in_order(rna, where.rna, mdata.obs_names),
-        _in_order(protein, where.protein, mdata.obs_names),
-        where.rna_layer,
-        where.protein_layer,
-    )
-
-
-def _in_order(modality: AnnData, name: str, cells: pd.Index) -> AnnData:
+def _in_order(part: Part, cells: pd.Index) -> AnnData:
     """The cells of a modality in the order of the whole; a view where that is another one."""
-    if not modality.obs_names.is_unique:
-        raise ValueError(f"Cell names of modality {name!r} repeat; run `mdata.mod[{name!r}].obs_names_make_unique()`.")
-    order = modality.obs_names.get_indexer(cells)
-    if (order < 0).any():
-        n_missing = int((order < 0).sum())
+    if part.rows is None:
+        return part.adata
+    missing = part.rows < 0
+    if missing.any():
         raise ValueError(
-            f"{n_missing} of {len(cells)} cells are not in modality {name!r} ({listing(cells[order < 0], 3)}); every "
+            f"{int(missing.sum())} of {len(cells)} cells are not in {part.place} ({listing(cells[missing], 3)}); every "
             "cell needs both. Keep those that have: `mdata[names].copy()` with the `names` that the `obs_names` of the "
             "two modalities share."
         )
-    return modality if np.array_equal(order, np.arange(modality.n_obs)) else modality[order]
-
-
-def _in_anndata(adata: Any, where: Where) -> Paired:
-    if not isinstance(adata, AnnData):
-        raise TypeError(
-            f"`adata` is a {type(adata).__name__}; expected a MuData, or an AnnData with proteins in `.obsm`."
-        )
-    key = where.protein_obsm_key
-    if key is None:
-        raise ValueError("Of an AnnData, name the entry of `.obsm` that holds the proteins with `protein_obsm_key=`.")
-    if where.protein_layer is not None:
-        raise ValueError("`protein_layer` is for a MuData; the proteins of an AnnData are in `.obsm`.")
-    check_obsm_key(adata, key, "It has to hold the proteins as a DataFrame (cells x proteins).")
-    table = adata.obsm[key]
-    if not isinstance(table, pd.DataFrame):
-        raise TypeError(
-            f"`adata.obsm[{key!r}]` is a {type(table).__name__} without names of proteins; expected a DataFrame: "
-            f"`pd.DataFrame(values, index=adata.obs_names, columns=names)`."
-        )
-    values = table.to_numpy()
-    if values.dtype.kind not in "biuf":
-        raise TypeError(f"`adata.obsm[{key!r}]` holds values of type {values.dtype}; expected numbers.")
-    cells, names = pd.DataFrame(index=adata.obs_names), pd.DataFrame(index=table.columns.astype(str))
-    return Paired(adata, AnnData(values, obs=cells, var=names), where.rna_layer)
+    return part.adata[part.rows]

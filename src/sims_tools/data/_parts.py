@@ -108,7 +108,7 @@ def read_parts(
     KeyError
         A modality or `.obsm` entry does not exist.
     TypeError
-        `data` is something else.
+        `data` is something else, or proteins are no numbers.
     ValueError
         An argument does not go with the object, names of cells repeat, or a modality is empty.
     """
@@ -159,6 +159,8 @@ def proteins_of_obsm(adata: AnnData, key: str, names: Any = None) -> AnnData:
         values = values.to_numpy()
     elif not sparse.issparse(values):
         values = np.asarray(values)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"`adata.obsm[{key!r}]` holds values of type {values.dtype}; expected numbers.")
     if values.ndim != 2 or values.shape[1] == 0:
         raise ValueError(f"`adata.obsm[{key!r}]` has shape {values.shape}; expected (n_obs, n_proteins).")
     if names is None:

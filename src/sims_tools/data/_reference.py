@@ -137,7 +137,10 @@ def read_reference(
     )
     rna, protein = parts.parts.get(RNA), parts.parts.get(PROTEIN)
     if rna is None:
-        raise ValueError('A reference needs genes: name their modality with `modalities={"rna": ...}`.')
+        raise ValueError(
+            'A reference needs genes: name their modality with `modalities={"rna": ...}`. For proteins alone, train on '
+            "the AnnData that holds them; they are normalised as genes are then."
+        )
     labels = encode_labels(obs_column(adata, labels_key, "labels_key"), unlabeled_category)
     check_unique(rna.adata.var_names)
     check_classes(labels, labels_key)

@@ -24,6 +24,7 @@ from sims_tools.data._paired_cells import (
     read_kinds,
 )
 from sims_tools.data._parts import is_mudata
+from sims_tools.data._protein_names import match_proteins
 from sims_tools.models._knowledge import Knowledge
 
 READING = ("modalities", "rna_layer", "protein_layer", "protein_obsm_key", "rna_kind", "protein_kind")
@@ -92,12 +93,13 @@ class CITEKnowledge(Knowledge):
         pair = find_pair(adata, self._where_in(adata, reading, own))
         kinds = read_kinds(pair, self._kind(reading, "rna_kind"), self._kind(reading, "protein_kind"))
         check_forms(kinds, self.forms_)
-        matches = {}
-        for which, found, names in ((RNA, pair.rna, self.genes), (PROTEIN, pair.protein, self.proteins)):
-            with about(which):
-                matches[which] = match_genes(found.var_names.astype(str), names)
-                _check_found(matches[which], which)
-        return PairedCells(pair, kinds, genes=matches[RNA], proteins=matches[PROTEIN])
+        with about(RNA):
+            genes = match_genes(pair.rna.var_names.astype(str), self.genes)
+            _check_found(genes, RNA)
+        with about(PROTEIN):
+            proteins = match_proteins(pair.protein.var_names.astype(str), self.proteins_)
+            _check_found(proteins, PROTEIN)
+        return PairedCells(pair, kinds, genes=genes, proteins=proteins)
 
     def _where_in(self, adata: Any, reading: Mapping[str, Any], own: bool) -> Where:
         where = self.where if own else replace(self.where, rna_layer=None, protein_layer=None)

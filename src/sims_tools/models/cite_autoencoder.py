@@ -203,7 +203,7 @@ class CITEAutoencoder(CITETraining, BaseModelClass):
         adata
             Cells (rows) with RNA in `.X` or a layer.
         protein_obsm_key
-            Entry of `.obsm` with the proteins: a DataFrame, whose columns name them.
+            Entry of `.obsm` with the proteins: a DataFrame, whose columns name them, an array or a sparse matrix.
         rna_layer
             Layer with the RNA; None reads `.X`.
         labels_key
