@@ -12,13 +12,16 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 from benchmarks.speed.markdown import publish, table
-from benchmarks.speed.plots import MUTED, STYLE, save
+from benchmarks.speed.plots import COLORS, MUTED, STYLE, save
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from . import lines
 from .perturb import RANDOM
 
 SIZE, SCORE = "genes_in_mask", "macro_f1"
+DEFAULT, KNOB = "default", "max_selected"
+TICKS = (10, 20, 50, 100, 200)
 
 
 def sizes(found: list[lines.Line]) -> pd.DataFrame:
@@ -36,7 +39,7 @@ def sizes(found: list[lines.Line]) -> pd.DataFrame:
 
 def recipe(options: dict[str, object]) -> str:
     """What was passed to `sims_train`."""
-    return ", ".join(f"{name}={value!r}" for name, value in options.items()) or "default"
+    return ", ".join(f"{name}={value!r}" for name, value in options.items()) or DEFAULT
 
 
 def averages(found: pd.DataFrame) -> pd.DataFrame:
@@ -60,20 +63,40 @@ def as_table(found: pd.DataFrame) -> str:
 
 
 def draw(found: pd.DataFrame, path: Path) -> None:
-    """A line for each set and one for their mean."""
+    """A line for each set and one for their mean, over the recipes that differ in `KNOB`."""
+    names = found.index.get_level_values("recipe")
+    found = found[(names == DEFAULT) | names.str.startswith(f"{KNOB}=")]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6, 3.6), layout="constrained")
+        figure = Figure(figsize=(6.6, 3.6), layout="constrained")
         axes = figure.subplots()
+        ends = {}
         for name, part in found.groupby("set"):
             part = part.sort_values(SIZE)
             axes.plot(part[SIZE], part[SCORE], color=MUTED, linewidth=0.8, alpha=0.6)
-            axes.annotate(str(name), (part[SIZE].iloc[-1], part[SCORE].iloc[-1]), fontsize=6, color=MUTED, va="center",
-                          xytext=(4, 0), textcoords="offset points")  # fmt: skip
+            ends[str(name)] = (part[SIZE].iloc[-1], part[SCORE].iloc[-1])
         means = averages(found)
-        axes.plot(means[SIZE], means[SCORE], color="#c2410c", marker="o", markersize=4, linewidth=2.0, label="mean")
+        axes.plot(
+            means[SIZE], means[SCORE], color=COLORS["ours"], marker="o", markersize=4, linewidth=2.0, label="mean"
+        )
         axes.set(xscale="log", xlabel="genes in the mask of a cell", ylabel="macro F1")
-        axes.legend(loc="lower right")
+        axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
+        axes.xaxis.set_minor_locator(NullLocator())
+        right = 1.1 * max(x for x, _ in ends.values())
+        for name, height in apart({name: y for name, (_, y) in ends.items()}).items():
+            x, y = ends[name]
+            axes.plot([x, right], [y, height], color=MUTED, linewidth=0.4, linestyle=":", clip_on=False)
+            axes.annotate(name, (right, height), fontsize=6, color=MUTED, va="center", annotation_clip=False)
+        axes.legend(loc="lower center")
         save(figure, path)
+
+
+def apart(heights: dict[str, float], gap: float = 0.017) -> dict[str, float]:
+    """Heights of labels, moved down where they would lie on each other."""
+    moved, last = {}, float("inf")
+    for name, height in sorted(heights.items(), key=lambda item: -item[1]):
+        last = min(height, last - gap)
+        moved[name] = last
+    return moved
 
 
 def main() -> None:
