@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -224,5 +225,6 @@ def _planted_cite(n_cells: int = 200, random_state: int = 0) -> Any:
     names = pd.DataFrame(index=[f"ADT_{i}" for i in range(6)])
     protein = ad.AnnData(counts, obs=pd.DataFrame(index=rna.obs_names), var=names)
     rna.X = rna.X.astype(np.int64)
-    with mudata.set_options(pull_on_update=False):
+    quiet = mudata.set_options(pull_on_update=False) if hasattr(mudata, "set_options") else nullcontext()
+    with quiet:  # from mudata 0.4 on, columns of the modalities stay there in any case
         return mudata.MuData({"rna": rna, "protein": protein})

@@ -128,11 +128,11 @@ def test_columns_of_obs_are_found_where_they_are(caplog):
     cells.obs["top"] = ["t1", "t2", "t3"]
     assert obs_column(cells, "top", "labels_key").tolist() == ["t1", "t2", "t3"]
     names = list(cells.obs_names)
-    kind = obs_column(cells, "rna:kind", "labels_key")
+    kind = obs_column(cells, "rna:kind", "labels_key").tolist()
     assert (kind[names.index("a")], kind[names.index("b")]) == ("x", "y")
     assert pd.isna(kind[names.index("c")])
     with caplog.at_level(logging.INFO, "sims_tools"):
-        assert obs_column(cells, "gate", "labels_key")[names.index("c")] == "q"
+        assert obs_column(cells, "gate", "labels_key").tolist()[names.index("c")] == "q"
     assert "`labels_key='gate'` is a column of `mdata.mod['prot'].obs`" in caplog.text
     with pytest.raises(KeyError, match="column of several modalities; say which of 'rna:both', 'prot:both'"):
         obs_column(cells, "both", "labels_key")

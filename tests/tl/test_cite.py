@@ -16,7 +16,7 @@ from scipy import sparse
 import sims_tools as sims
 
 OPTIONS: dict[str, Any] = {
-    "max_epochs": 30, "learning_rate": 0.02, "weight_average": 0.9, "n_d": 8, "n_a": 8, "n_members": 1,
+    "max_epochs": 60, "learning_rate": 0.02, "weight_average": 0.9, "n_d": 8, "n_a": 8, "n_members": 1,
     "batch_size": 32, "max_selected": 4, "validation_size": 0.25, "progress_bar": False,
 }  # fmt: skip
 
