@@ -45,13 +45,14 @@ def calibration(scores: pd.DataFrame) -> str:
 def _by(scores: pd.DataFrame, value: str, tasks: list[str]) -> str:
     groups = scores.groupby(["set", "method", "task"])[value]
     mean, sd = groups.mean(), groups.std()
+    n_seeds = scores.groupby(["set", "method"])["seed"].nunique()
     rows = []
     for name in dict.fromkeys(scores["set"]):
         for which, (title, _) in METHODS.items():
             cells = [_number(mean.get((name, which, task)), sd.get((name, which, task))) for task in tasks]
             if set(cells) != {""}:
-                rows.append([name, title, *cells])
-    return table(["set", "method", *tasks], rows, numbers_from=2)
+                rows.append([name, title, str(n_seeds[name, which]), *cells])
+    return table(["set", "method", "seeds", *tasks], rows, numbers_from=2)
 
 
 def latents(scores: pd.DataFrame) -> str:
