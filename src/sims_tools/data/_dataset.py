@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ._paired_cells import PairedCells
     from ._resident import ResidentCells
 
-X, LABELS, TOTALS = "X", "labels", "total_counts"
-"""Keys of a minibatch; the first two are scvi-tools' own."""
+X, LABELS, PROTEINS, TOTALS = "X", "labels", "proteins", "total_counts"
+"""Keys of a minibatch and of a registry; all but the last are scvi-tools' own."""
 
 Batch = dict[str, torch.Tensor | SparseRows]
 """A minibatch of B cells: :class:`~sims_tools.nn.SparseRows` of linear values (B, n_genes), the rest (B, 1) tensors."""

@@ -86,14 +86,13 @@ def read_calls(
     ValueError
         There is nothing to compare, or slots do not fit each other.
     """
-    obs_column(adata, labels_key, "labels_key")
-    obs_column(adata, keys.label, "key")
+    labels, calls = obs_column(adata, labels_key, "labels_key"), obs_column(adata, keys.label, "key")
     if labels_key == keys.label:
         raise ValueError(f"`labels_key={labels_key!r}` is the annotation itself; expected a column with true labels.")
     prob, classes = read_prob(adata, keys)
     known = [str(name) for name in classes]
-    called = _calls(obs_column(adata, keys.label, "key"), known)
-    true, novel = _truth(adata, labels_key, known, _callable(adata.uns[keys.uns], known), unlabeled_category)
+    called = _calls(calls, known)
+    true, novel = _truth(labels, labels_key, known, _callable(adata.uns[keys.uns], known), unlabeled_category)
     both = np.flatnonzero((called >= 0) & (true >= 0))
     if not both.size:
         raise ValueError(
@@ -133,12 +132,10 @@ def _calls(column: pd.Series, known: list[str]) -> np.ndarray:
 
 
 def _truth(
-    adata: AnnData | MuData, labels_key: str, known: list[str], allowed: set[str], unlabeled_category: str
+    column: pd.Series, labels_key: str, known: list[str], allowed: set[str], unlabeled_category: str
 ) -> tuple[np.ndarray, list[str]]:
     """(n,) code of each true label, -1 without one, and the names of those that could not be called."""
-    labels = encode_labels(
-        obs_column(adata, labels_key, "labels_key"), None if unlabeled_category in known else unlabeled_category
-    )
+    labels = encode_labels(column, None if unlabeled_category in known else unlabeled_category)
     novel = list(dict.fromkeys(name for name in labels.classes if name not in allowed))
     if novel and not allowed & set(labels.classes):
         close = get_close_matches(novel[0], known, n=1)

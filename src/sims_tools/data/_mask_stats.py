@@ -31,8 +31,6 @@ class StoredMasks:
     weights
         (n_obs, n_features), rows sum to one or to nothing.
     features
-        The model's gene names.
-    features
         The model's names: of genes as they are, of a protein "protein:CD4".
     var_names
         The same features as they are named in this object, "" where it has no such feature.

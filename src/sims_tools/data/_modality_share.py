@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scipy import sparse
 
 from sims_tools._keys import Keys
 
@@ -27,11 +28,17 @@ def modality_shares(adata: AnnData | MuData, key: str) -> np.ndarray:
             f"The masks under {key!r} are over {' and '.join(stored.modalities)} alone; shares of modalities are "
             "there where a model of genes and proteins has annotated."
         )
-    weights = stored.weights
-    genes, total = (
-        np.asarray(each.sum(axis=1), dtype=np.float64).ravel() for each in (weights[:, stored.modality == RNA], weights)
+    return share_of(stored.weights, stored.modality == RNA)
+
+
+def share_of(masks: sparse.csr_matrix, columns: np.ndarray) -> np.ndarray:
+    """(n,) share of some features, as a mask (p,), in masks (n, p); NaN where a cell's is empty."""
+    rows = np.repeat(np.arange(masks.shape[0]), np.diff(masks.indptr))
+    total, own = (
+        np.bincount(rows, weights=values, minlength=masks.shape[0])
+        for values in (masks.data, np.where(columns[masks.indices], masks.data, 0))
     )
-    return np.where(total > 0, genes / np.where(total > 0, total, 1.0), np.nan)
+    return np.where(total > 0, own / np.where(total > 0, total, 1.0), np.nan)
 
 
 def share_table(adata: AnnData | MuData, groupby: str | None, key: str) -> pd.DataFrame:

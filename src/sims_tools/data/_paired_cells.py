@@ -16,15 +16,12 @@ from sims_tools._validate import check_choice
 from ._align import GeneMatch
 from ._blocks import sample_rows
 from ._clr import clr
-from ._dataset import LABELS, X, to_column
+from ._dataset import LABELS, PROTEINS, X, to_column
 from ._features import PROTEIN, RNA
 from ._kind import InputKind, check_values, classify, resolve_kind
 from ._moments import log_cp10k
 from ._paired import Paired, about
 from ._rows import StoredRows
-
-PROTEINS = "proteins"
-"""Key of the proteins in a minibatch, as in scvi-tools."""
 
 Form = Literal["counts", "scaled"]
 """Whether a model normalises a modality itself, or takes its values as they are."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from sims_tools._validate import check_choice
 from sims_tools.models._base import ClassifierModel
 from sims_tools.models._persist import read_header
-from sims_tools.models.cite_autoencoder import CITEAutoencoder
+from sims_tools.models._saved import SavedModel
+
+Model = TypeVar("Model", bound=SavedModel)
 
 
-def _classes() -> dict[str, type[ClassifierModel]]:
-    found, queue = {}, list(ClassifierModel.__subclasses__())
+def _classes(base: type[Model]) -> dict[str, type[Model]]:
+    """Named classes below another, by name."""
+    found: dict[str, type[Model]] = {}
+    queue = list(base.__subclasses__())
     while queue:
         each = queue.pop()
         queue += each.__subclasses__()
@@ -32,7 +36,7 @@ def available() -> pd.DataFrame:
     """
     rows = {
         name: {"class": each.__name__, "reference": each.reference, "presets": ", ".join(each.presets)}
-        for name, each in _classes().items()
+        for name, each in _classes(ClassifierModel).items()
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
 
@@ -45,8 +49,13 @@ def get_model_class(name: str) -> type[ClassifierModel]:
     ValueError
         There is no such architecture.
     """
-    check_choice("model", name, _classes())
-    return _classes()[name]
+    return _named(name, ClassifierModel)
+
+
+def _named(name: str, base: type[Model]) -> type[Model]:
+    found = _classes(base)
+    check_choice("model", name, found)
+    return found[name]
 
 
 def load(folder: str | Path, *, accelerator: str = "auto", device: str | int = "auto") -> Any:
@@ -68,6 +77,5 @@ def load(folder: str | Path, *, accelerator: str = "auto", device: str | int = "
     ValueError
         A file is damaged or was changed, or its format version or architecture is unknown.
     """
-    name = read_header(Path(folder))["model"]
-    model_class: Any = CITEAutoencoder if name == CITEAutoencoder.name else get_model_class(name)
+    model_class = _named(read_header(Path(folder))["model"], SavedModel)
     return model_class.load(folder, accelerator=accelerator, device=device)

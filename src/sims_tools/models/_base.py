@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
-from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 from torch import nn
 
 from sims_tools._validate import as_plain, check_choice, check_count, check_fraction, check_names
+from sims_tools.data._dataset import PROTEINS
 from sims_tools.data._features import feature_names
 from sims_tools.data._proteins import TRANSFORMS, kept_proteins
 from sims_tools.models._confidence import Confidence
 from sims_tools.models._inputs import CountTransform
 from sims_tools.models._module import ClassifierModule
-from sims_tools.models._persist import read_folder, write_folder
 from sims_tools.models._prediction import PredictionMixin
 from sims_tools.models._preset import Preset
 from sims_tools.models._random import resolve_seed, seeded
-from sims_tools.models._registry import PROTEINS, make_registry
+from sims_tools.models._registry import make_registry
+from sims_tools.models._saved import SavedModel
 from sims_tools.models._setup import SetupMixin
-from sims_tools.models._storage import attributes_from, describe, history_from, registry_from
+from sims_tools.models._storage import attributes_from, describe, registry_from
 from sims_tools.models._training import TrainingMixin
 from sims_tools.nn import Ensemble
 
 
-class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, BaseModelClass):
+class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, BaseModelClass):
     """A classifier of cells; an architecture is a subclass with a `name` and an inner `Network`.
 
     Parameters
@@ -193,68 +192,13 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, BaseModelClass
         proteins = f"{len(self.proteins_)} proteins, " if self.proteins_ else ""
         return f"{type(self).__name__} model: {len(self.classes_)} classes, {self.n_rna} genes, {proteins}{state}"
 
-    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model to a folder: `weights.safetensors` and a readable `model.json`, whole or not at all.
-
-        Parameters
-        ----------
-        dir_path
-            The folder; it is made.
-        overwrite
-            Replace a model that is there.
-
-        Raises
-        ------
-        FileExistsError
-            The folder exists and may not be replaced.
-        RuntimeError
-            The model is not trained.
-        """
-        if not self.is_trained_:
-            raise RuntimeError("The model is not trained yet; there is nothing to save.")
-        write_folder(Path(dir_path).absolute(), describe(self), self.module.state_dict(), overwrite=overwrite)
+    def _describe(self) -> dict[str, Any]:
+        return describe(self)
 
     @classmethod
-    def load(
-        cls,
-        dir_path: str | Path,
-        adata: AnnData | None = None,
-        *,
-        accelerator: str = "auto",
-        device: str | int = "auto",
-    ) -> Self:
-        """Read a model that :meth:`save` wrote; nothing is unpickled.
-
-        Parameters
-        ----------
-        dir_path
-            The folder.
-        adata
-            Cells that `predict()` takes when it is given none.
-        accelerator
-            Hardware to put the model on, as scvi-tools takes it; "auto" takes a GPU where there is one.
-        device
-            Which of them.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such folder, or a file is missing from it.
-        ValueError
-            A file is damaged or was changed, its format version is unknown, or it holds another kind of model.
-        """
-        header, tensors = read_folder(Path(dir_path))
-        if header["model"] != cls.name:
-            raise ValueError(f"`{dir_path}` holds a {header['model']!r} model, not {cls.name!r}; use `models.load`.")
+    def _from_header(cls, header: dict[str, Any]) -> Self:
         model = cls(registry=registry_from(header), **cls._constructor_args(header["params"]))
-        model.module.load_state_dict(tensors)
         model.__dict__.update(attributes_from(header))
-        model.history_ = history_from(header)
-        model.is_trained_ = True
-        model._adata = adata
-        model.module.eval()
-        *_, target = parse_device_args(accelerator=accelerator, devices=device, return_device="torch")
-        model.to_device(target)
         return model
 
     @classmethod

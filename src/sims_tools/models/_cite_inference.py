@@ -74,8 +74,7 @@ class CITEPrediction(CITEKnowledge):
         ------
         Latent space, logits and squared errors of each block.
         """
-        if not self.is_trained_:
-            raise RuntimeError("The model is not trained yet; call `train()` first.")
+        self.check_trained()
         yield from infer_paired(self.module, self.read_cells(adata, **reading), batch_size, progress_bar)
 
     def get_latent_representation(self, adata: Any = None, *, batch_size: int = 512, **reading: Any) -> np.ndarray:
@@ -168,8 +167,7 @@ class CITEPrediction(CITEKnowledge):
         `rna_mse` and `protein_mse`, and `mse`, their mean with the weights of training. A missing feature counts with
         the average it is taken for.
         """
-        if not self.is_trained_:
-            raise RuntimeError("The model is not trained yet; call `train()` first.")
+        self.check_trained()
         return self.error_of(self.read_cells(adata, **reading), batch_size)
 
     def error_of(self, cells: PairedCells, batch_size: int = 512) -> dict[str, float]:

@@ -12,9 +12,8 @@ from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sims_tools.data._dataset import LABELS, X
+from sims_tools.data._dataset import LABELS, PROTEINS, X
 from sims_tools.data._features import PROTEIN, RNA
-from sims_tools.data._paired_cells import PROTEINS
 from sims_tools.models._inputs import MAX_SCALED
 from sims_tools.nn import CITENetwork
 

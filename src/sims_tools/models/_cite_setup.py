@@ -1,4 +1,4 @@
-"""Registering RNA and protein with scvi-tools, once they are checked."""
+"""Checks of RNA and protein, and how scvi-tools is to register them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
 from scvi.data.fields import (
     LabelsWithUnlabeledObsField,
     LayerField,
@@ -16,11 +15,11 @@ from scvi.data.fields import (
     ObsmField,
 )
 
-from sims_tools._log import quiet_libraries
 from sims_tools._validate import listing
+from sims_tools.data._dataset import PROTEINS
 from sims_tools.data._labels import check_clean_labels
 from sims_tools.data._paired import Where, find_pair
-from sims_tools.data._paired_cells import PROTEINS, read_kinds
+from sims_tools.data._paired_cells import read_kinds
 from sims_tools.data._parts import is_mudata
 from sims_tools.models._cite_knowledge import check_kinds, labels_column, labels_modality
 
@@ -56,8 +55,8 @@ def check_setup(data: Any, where: Where, setup: dict[str, Any]) -> None:
             )
 
 
-def make_manager(data: Any, where: Where, setup: dict[str, Any], method_args: dict[str, Any]) -> AnnDataManager:
-    """scvi-tools' manager of the fields, still to be registered."""
+def paired_fields(data: Any, where: Where, setup: dict[str, Any]) -> list[Any]:
+    """scvi-tools' fields of RNA, proteins and, where a setup names them, labels."""
     labels_key, unlabeled = setup["labels_key"], setup["unlabeled_category"]
     fields: list[Any]
     if is_mudata(data):
@@ -75,13 +74,7 @@ def make_manager(data: Any, where: Where, setup: dict[str, Any], method_args: di
         fields = [LayerField(REGISTRY_KEYS.X_KEY, where.rna_layer, **_AS_IT_IS), proteins]
         if labels_key is not None:
             fields.append(LabelsWithUnlabeledObsField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled))
-    return AnnDataManager(fields=fields, setup_method_args=method_args)
-
-
-def register(manager: AnnDataManager, data: Any, **kwargs: Any) -> None:
-    """Register an object, without scvi-tools' chatter."""
-    with quiet_libraries():
-        manager.register_fields(data, **kwargs)
+    return fields
 
 
 def chosen_genes(rna: AnnData, mask_var: str | None) -> np.ndarray:

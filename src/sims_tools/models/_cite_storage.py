@@ -9,7 +9,6 @@ from scvi import REGISTRY_KEYS
 from sims_tools._keys import UNKNOWN
 from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._kind import TARGET_SUM
-from sims_tools.data._paired_cells import PROTEINS
 from sims_tools.models._inputs import MAX_SCALED
 from sims_tools.models._registry import make_registry
 from sims_tools.models._storage import history_lists, package_versions
@@ -68,14 +67,10 @@ def paired_registry(header: dict[str, Any]) -> dict[str, Any]:
     """scvi-tools' registry for a model that is being loaded."""
     setup = {**header["setup"], "forms": header["forms"]}
     unlabeled = setup.get("unlabeled_category", UNKNOWN)
-    registry = make_registry("CITEAutoencoder", header["genes"], header["classes"], unlabeled, setup)
+    registry = make_registry(
+        "CITEAutoencoder", header["genes"], header["classes"], unlabeled, setup, header["proteins"]
+    )
     registry["setup_method_name"] = header["setup_method"]
-    fields = registry["field_registries"]
     if not header["classes"]:
-        del fields[REGISTRY_KEYS.LABELS_KEY]
-    fields[PROTEINS] = {
-        "data_registry": {"attr_name": "X", "attr_key": None},
-        "state_registry": {"n_obs": 0, "n_vars": len(header["proteins"]), "column_names": header["proteins"]},
-        "summary_stats": {f"n_{PROTEINS}": len(header["proteins"])},
-    }
+        del registry["field_registries"][REGISTRY_KEYS.LABELS_KEY]
     return registry

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
@@ -23,7 +22,7 @@ from sims_tools.models._cite_inference import CITEPrediction
 from sims_tools.models._cite_plan import ReconstructionPlan
 from sims_tools.models._module import balanced_weights
 from sims_tools.models._random import seeded
-from sims_tools.models._runner import check_finite, run_training
+from sims_tools.models._runner import run_training
 from sims_tools.models._settings import TrainingSettings, change_settings
 from sims_tools.models._threads import enough_threads
 
@@ -132,8 +131,6 @@ class CITETraining(CITEPrediction):
                 callbacks=callbacks,
                 progress_bar=progress_bar,
             )
-        check_finite(self)
-        self.training_ = asdict(chosen)
         parts = {"train": train, "validation": validation, "test": test}
         self.reconstruction_error_ = {
             name: self.error_of(cells.subset(part)) for name, part in parts.items() if len(part)

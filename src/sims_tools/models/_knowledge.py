@@ -35,6 +35,11 @@ class Knowledge:
     best_epoch_: int | None
     was_interrupted_: bool
 
+    def check_trained(self) -> None:
+        """Raise RuntimeError unless the model was trained."""
+        if not self.is_trained_:
+            raise RuntimeError("The model is not trained yet; call `train()` first.")
+
     @property
     def classes(self) -> np.ndarray:
         """(n_classes,) names, in the order of the probabilities."""

@@ -9,7 +9,7 @@ from anndata import AnnData
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 
-from sims_tools.data._dataset import TOTALS, CellDataset
+from sims_tools.data._dataset import PROTEINS, TOTALS, CellDataset
 from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._joint import JointRows
 from sims_tools.data._joint_match import match_parts
@@ -18,7 +18,6 @@ from sims_tools.data._linear import linear_matrix
 from sims_tools.data._matrix import is_in_memory
 from sims_tools.data._parts import Part, Parts, proteins_of_obsm, read_parts
 from sims_tools.data._query import Query
-from sims_tools.models._registry import PROTEINS
 
 _BLOCK = 4096
 

@@ -83,8 +83,7 @@ class PredictionMixin(Knowledge):
         ValueError
             The values are not expression, or the features do not match.
         """
-        if not self.is_trained_:
-            raise RuntimeError("The model is not trained yet; call `train()` first.")
+        self.check_trained()
         if self.proteins_ or is_mudata(adata):
             found, parts = self._joint(adata, {"layer": layer, **where})
             rows = JointRows(

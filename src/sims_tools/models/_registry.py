@@ -8,8 +8,7 @@ from typing import Any
 import scvi
 from scvi import REGISTRY_KEYS
 
-PROTEINS = "proteins"
-"""Key of the proteins, beside scvi-tools' own."""
+from sims_tools.data._dataset import PROTEINS
 
 
 def make_registry(

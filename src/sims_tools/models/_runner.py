@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def run_training(
     plan: type[ClassificationPlan] = ClassificationPlan,
     **trainer_options: Any,
 ) -> None:
-    """Train `model.module` on the cells of `splitter`; the model keeps history and weights."""
+    """Train `model.module` on the cells of `splitter`; the model keeps history, weights and settings."""
     monitor, mode = settings.monitored
     keep = KeepWeights(
         monitor,
@@ -129,9 +130,11 @@ def run_training(
             inference_mode=False,
             **trainer_options,
         )()
+    _check_finite(model)
+    model.training_ = asdict(settings)
 
 
-def check_finite(model: Any) -> None:
+def _check_finite(model: Any) -> None:
     """Raise FloatingPointError, and forget that the model is trained, where a weight is NaN or infinite."""
     if not all(bool(torch.isfinite(each).all()) for each in model.module.parameters()):
         model.is_trained_ = False

@@ -21,11 +21,10 @@ from scvi.data.fields import (
 from sims_tools._keys import UNKNOWN
 from sims_tools._log import quiet_libraries
 from sims_tools._validate import check_obs_key, check_obsm_key
-from sims_tools.data._dataset import TOTALS
+from sims_tools.data._dataset import PROTEINS, TOTALS
 from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._labels import check_clean_labels
 from sims_tools.data._parts import is_mudata, read_parts
-from sims_tools.models._registry import PROTEINS
 
 
 class SetupMixin:
@@ -93,10 +92,7 @@ class SetupMixin:
         if protein_obsm_key is not None:
             check_obsm_key(adata, protein_obsm_key, "Name the entry that holds protein counts.")
             fields.append(ObsmField(PROTEINS, protein_obsm_key, colnames_uns_key=protein_names_uns_key))
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        with quiet_libraries():
-            manager.register_fields(adata, **kwargs)
-        cls.register_manager(manager)
+        register(cls, adata, fields, setup_method_args, kwargs)
 
     @classmethod
     def setup_mudata(
@@ -169,10 +165,7 @@ class SetupMixin:
                 REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category, mod_key=labels_in
             ),
         ]
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        with quiet_libraries():
-            manager.register_fields(mdata, **kwargs)
-        cls.register_manager(manager)
+        register(cls, mdata, fields, setup_method_args, kwargs)
 
     @classmethod
     def forget_cells(cls, adata: AnnData) -> None:
@@ -183,3 +176,27 @@ class SetupMixin:
             managers.pop(uuid, None)
             if not managers:
                 del cls._per_instance_manager_store[model_id]
+
+
+def register(
+    model_class: Any, data: Any, fields: list[Any], method_args: dict[str, Any], kwargs: dict[str, Any]
+) -> None:
+    """Register an object with scvi-tools for a class of models, without its chatter.
+
+    Parameters
+    ----------
+    model_class
+        The class.
+    data
+        AnnData or MuData; `_scvi_*` entries are written into it.
+    fields
+        scvi-tools' fields.
+    method_args
+        Arguments of the setup, as scvi-tools remembers them.
+    kwargs
+        What scvi-tools passes on.
+    """
+    manager = AnnDataManager(fields=fields, setup_method_args=method_args)
+    with quiet_libraries():
+        manager.register_fields(data, **kwargs)
+    model_class.register_manager(manager)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -28,7 +28,7 @@ from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
 from sims_tools.models._own_cells import own_cells
 from sims_tools.models._random import seeded
-from sims_tools.models._runner import check_finite, run_training
+from sims_tools.models._runner import run_training
 from sims_tools.models._settings import TrainingSettings, change_settings
 from sims_tools.models._threads import training_threads
 
@@ -116,8 +116,6 @@ class TrainingMixin(Knowledge):
                 callbacks=callbacks,
                 progress_bar=progress_bar,
             )
-        check_finite(self)
-        self.training_ = asdict(chosen)
         self.gene_weights_ = self._measure_gene_weights(dataset, train)
         self.confidence_ = self._fit_confidence(dataset, train, validation)
 

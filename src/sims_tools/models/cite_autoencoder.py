@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
-from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 
 from sims_tools._keys import UNKNOWN
@@ -17,18 +15,18 @@ from sims_tools.data._paired import Where, find_pair, read_modalities
 from sims_tools.data._paired_cells import Form, read_kinds
 from sims_tools.models._cite_module import build_module
 from sims_tools.models._cite_params import read_weights, warn_of_size
-from sims_tools.models._cite_setup import check_setup, chosen_genes, make_manager, register
+from sims_tools.models._cite_setup import check_setup, chosen_genes, paired_fields
 from sims_tools.models._cite_storage import describe_autoencoder, paired_registry
 from sims_tools.models._cite_training import CITETraining
-from sims_tools.models._persist import read_folder, write_folder
 from sims_tools.models._random import resolve_seed, seeded
-from sims_tools.models._storage import history_from
+from sims_tools.models._saved import SavedModel
+from sims_tools.models._setup import register
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 
-class CITEAutoencoder(CITETraining, BaseModelClass):
+class CITEAutoencoder(CITETraining, SavedModel, BaseModelClass):
     """Autoencoder of RNA and surface protein, as in Yuan Tian's tutorial :cite:p:`tian_citeseq`.
 
     Its 24-dimensional latent space is made from both modalities, for :func:`~sims_tools.tl.embed` and scanpy's
@@ -233,71 +231,18 @@ class CITEAutoencoder(CITETraining, BaseModelClass):
     def _set_up(cls, data: Any, where: Where, method_args: dict[str, Any], kwargs: dict[str, Any]) -> None:
         setup = method_args["setup_args"]
         check_setup(data, where, setup)
-        manager = make_manager(data, where, setup, method_args)
-        register(manager, data, **kwargs)
-        cls.register_manager(manager)
+        register(cls, data, paired_fields(data, where, setup), method_args, kwargs)
 
     def __repr__(self) -> str:
         state = "trained" if self.is_trained_ else "not trained"
         head = f", {len(self.classes_)} classes" if self.classes_ else ""
         return f"{type(self).__name__} model: {len(self.genes_)} genes, {len(self.proteins_)} proteins{head}, {state}"
 
-    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model to a folder: `weights.safetensors` and a readable `model.json`, whole or not at all.
-
-        Parameters
-        ----------
-        dir_path
-            The folder; it is made.
-        overwrite
-            Replace a model that is there.
-
-        Raises
-        ------
-        FileExistsError
-            The folder exists and may not be replaced.
-        RuntimeError
-            The model is not trained.
-        """
-        if not self.is_trained_:
-            raise RuntimeError("The model is not trained yet; there is nothing to save.")
-        header, weights = describe_autoencoder(self), self.module.state_dict()
-        write_folder(Path(dir_path).absolute(), header, weights, overwrite=overwrite)
+    def _describe(self) -> dict[str, Any]:
+        return describe_autoencoder(self)
 
     @classmethod
-    def load(
-        cls, dir_path: str | Path, adata: Any = None, *, accelerator: str = "auto", device: str | int = "auto"
-    ) -> Self:
-        """Read a model that :meth:`save` wrote; nothing is unpickled.
-
-        Parameters
-        ----------
-        dir_path
-            The folder.
-        adata
-            Cells for methods that are given none.
-        accelerator
-            Hardware to put the model on, as scvi-tools takes it; "auto" takes a GPU where there is one.
-        device
-            Which of them.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such folder, or a file is missing from it.
-        ValueError
-            A file is damaged or was changed, its format version is unknown, or it holds another kind of model.
-        """
-        header, tensors = read_folder(Path(dir_path))
-        if header["model"] != cls.name:
-            raise ValueError(f"`{dir_path}` holds a {header['model']!r} model, not {cls.name!r}; use `models.load`.")
+    def _from_header(cls, header: dict[str, Any]) -> Self:
         model = cls(registry=paired_registry(header), **header["params"])
-        model.module.load_state_dict(tensors)
         model.__dict__.update(header["attributes"])
-        model.history_ = history_from(header)
-        model.is_trained_ = True
-        model._adata = adata
-        model.module.eval()
-        *_, target = parse_device_args(accelerator=accelerator, devices=device, return_device="torch")
-        model.to_device(target)
         return model

@@ -8,6 +8,7 @@ import numpy as np
 
 from sims_tools._keys import Keys
 from sims_tools.data._features import PROTEIN, RNA
+from sims_tools.data._modality_share import share_of
 from sims_tools.data._parts import is_mudata
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def add_masks(
     if found.masks is None:
         return
     if model.proteins_:
-        results.obs[keys.rna_share] = rna_share(found.masks, model.n_rna)
+        results.obs[keys.rna_share] = share_of(found.masks, model.modality == RNA).astype(np.float32)
     masks = {RNA: found.masks} if not model.proteins_ else _by_modality(found.masks, model.n_rna)
     if not is_mudata(adata):
         results.obsm[keys.masks] = masks[RNA]
@@ -71,18 +72,6 @@ def add_masks(
             "features": names[role],
             "feature_var_names": own_names[role],
         }
-
-
-def rna_share(masks: sparse.csr_matrix, n_genes: int) -> np.ndarray:
-    """(n,) float32 share of the first `n_genes` features in masks (n, n_features); NaN where a mask is empty."""
-    on_genes = np.where(masks.indices < n_genes, masks.data, 0).astype(np.float64)
-    total, genes = (_row_sums(masks, values) for values in (masks.data.astype(np.float64), on_genes))
-    return np.where(total > 0, genes / np.where(total > 0, total, 1.0), np.nan).astype(np.float32)
-
-
-def _row_sums(masks: sparse.csr_matrix, values: np.ndarray) -> np.ndarray:
-    rows = np.repeat(np.arange(masks.shape[0]), np.diff(masks.indptr))
-    return np.bincount(rows, weights=values, minlength=masks.shape[0])
 
 
 def _by_modality(masks: sparse.csr_matrix, n_genes: int) -> dict[str, sparse.csr_matrix]:

@@ -15,7 +15,6 @@ from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, check_positive, listing
 from sims_tools.data._features import RNA
 from sims_tools.data._mask_stats import StoredMasks, gene_object, group_sums, label_codes, read_masks
-from sims_tools.data._obs_columns import obs_column
 
 _EPS = 1e-6  # added to both means of the fold change: a gene that nobody else looks at keeps a finite one
 
@@ -96,9 +95,8 @@ def rank_mask_genes(
     if n_genes is not None:
         check_positive("n_genes", n_genes)
     groupby = Keys(key).label if groupby is None else groupby
-    obs_column(adata, groupby, "groupby")
-    stored = _of_modality(read_masks(adata, key), modality)
     codes, groups = label_codes(adata, groupby)
+    stored = _of_modality(read_masks(adata, key), modality)
     if len(groups) < 2:
         raise ValueError(
             f"`adata.obs[{groupby!r}]` holds {len(groups)} group(s) with cells ({listing(groups)}); "
