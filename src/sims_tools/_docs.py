@@ -52,6 +52,57 @@ callbacks
     Lightning callbacks to run beside ours.
 progress_bar
     Show a progress bar.""",
+    "labelled_cells": """\
+adata
+    Labelled cells (n_obs, n_vars): AnnData, array or sparse, in memory, backed, a view or dask; or MuData, whose
+    modalities may have cells in another order, or lack some. Only the keys under Returns are written.
+labels_key
+    Column of `.obs` with the labels, of any type. Cells whose label is NaN or `unlabeled_category` are left out.
+    Of a MuData it may also be that of a modality ("rna:cell_type").""",
+    "protein_handling": """\
+protein_transform
+    What the model does with proteins, of which raw counts are expected: "clr", the centred log-ratio within the
+    cell, ``log1p(x / exp(mean of log1p(x)))`` :cite:p:`stoeckius2017cite`; "log1p"; or "none", for values that are
+    normalised already, as those of queries must then be.
+exclude_proteins
+    Proteins to leave out, isotype controls say: names or patterns such as ``"*IgG*"``, in any case.""",
+    "unlabeled_category": """\
+unlabeled_category
+    Label that means "no label".""",
+    "gene_choice": """\
+n_top_genes
+    Train on so many genes, those that `gene_choice` ranks first. None takes all genes, "preset" what the preset
+    says.
+gene_choice
+    How genes are chosen, on training cells alone, as :class:`~sims_tools.models.Preset` lists:
+    "variance_and_class" (half those that vary most, half those highest in each class beside all others, classes
+    taking turns), "highly_variable", "expression_percentiles", "detected" or "all"; "preset" what the preset
+    says.""",
+    "held_out": """\
+validation_size
+    Share of each class held out to judge epochs by; 0 trains on all cells.
+split_by
+    Column of `.obs` (donor, batch) whose groups are held out whole, until they make up `validation_size`.""",
+    "training_writes": """\
+The trained model. If training is interrupted (Ctrl-C) after an epoch or more, the model so far is returned and
+`adata` stays as it was. Otherwise these are written:
+
+`adata.obs[f"{key_added}_split"]` : :class:`pandas.Series` (dtype `category`)
+    "train", "validation" or "unlabeled".
+`adata.uns[key_added]` : :class:`dict`
+    `classes`, `features` (the genes the model uses), `protein_features` (its proteins, if any), `params`,
+    `versions`, `metrics` (of the epoch whose weights were kept) and `history` (one float array per tracked
+    quantity, one value per epoch).""",
+    "training_raises": """\
+KeyError
+    A column, layer, modality or entry of `.obsm` does not exist.
+ValueError
+    Fewer than two classes; no cells or genes; an empty modality; repeated names of genes, proteins or cells; NaN,
+    infinite, negative or scaled values; proteins that are not counts; a parameter out of range.
+TypeError
+    A name in `params` is unknown, or `adata` is neither an AnnData nor a MuData.
+FloatingPointError
+    Training diverged.""",
 }
 
 docs = docrep.DocstringProcessor()

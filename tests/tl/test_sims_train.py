@@ -22,7 +22,8 @@ from scipy import sparse
 
 import sims_tools as sims
 from sims_tools.confidence import softmax
-from sims_tools.data._gene_choice import ClassSums, choose_genes
+from sims_tools.data._class_sums import ClassSums
+from sims_tools.data._gene_choice import variance_and_class
 
 SCORES = (
     "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "median_f1", "macro_precision", "macro_recall",
@@ -236,7 +237,7 @@ def test_genes_are_chosen_on_training_cells_and_remembered(cells, small):
     train_cells = (cells.obs["sims_split"] == "train").to_numpy()
     counts, codes = cells.X[train_cells], cells.obs["cell_type"].cat.codes.to_numpy()[train_cells]
     sums = ClassSums.over([(sparse.csr_matrix(counts), np.asarray(counts.sum(1)).ravel())], codes, 3, 60)
-    assert list(model.genes) == list(cells.var_names[choose_genes(sums, 20)])
+    assert list(model.genes) == list(cells.var_names[variance_and_class(sums, 20)])
     assert list(cells.uns["sims"]["features"]) == list(model.genes)
     sims.tl.annotate(cells, model, progress_bar=False)
     assert cells.obsm["sims_masks"].shape == (200, 20)
@@ -245,10 +246,9 @@ def test_genes_are_chosen_on_training_cells_and_remembered(cells, small):
 @pytest.mark.parametrize("n_top_genes", [None, 20, 1000])
 def test_the_variance_of_the_genes_is_computed_once(cells, small, monkeypatch, n_top_genes):
     from sims_tools.models import _training
-    from sims_tools.tl import _train
 
     passes = []
-    for module, name in ((_training, "gene_moments"), (_train.ClassSums, "over")):
+    for module, name in ((_training, "gene_moments"), (ClassSums, "over")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, do=original: passes.append(1) or do(*args))
     model = train(cells, small, n_top_genes=n_top_genes, scale_genes=True)

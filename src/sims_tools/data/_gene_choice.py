@@ -1,83 +1,160 @@
-"""Genes to train on: those that vary most, and those that tell each class from the others."""
+"""Ways to choose the genes to train on, from training cells alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from scipy import sparse
 
-from ._moments import log_cp10k
+from sims_tools._validate import check_choice
+
+from ._class_sums import ClassSums
+from ._highly_variable import highly_variable
+from ._moments import gene_moments, linear_cp10k
+
+Blocks = Iterable[tuple[sparse.csr_matrix, np.ndarray]]
+"""Linear values (n, n_genes) and totals (n,) of the training cells, block by block."""
+
+BY_NUMBER = ("variance_and_class", "highly_variable")
+"""Ways that rank genes, of which the first so many are taken."""
+
+BY_FILTER = ("all", "expression_percentiles", "detected")
+"""Ways that keep what passes a filter, however many."""
+
+OUTLYING_PERCENT = 1
+"""Genes beyond this percentile at either end are outlying (ACTINN)."""
+
+_ROUNDING = 1e-5
+"""Relative: genes of one cell each have the same coefficient of variation, but for this."""
+
+FEWEST_CELLS = 3
+"""Cells in which a gene must be detected (scanpy's tutorials)."""
 
 
 @dataclass(frozen=True)
-class ClassSums:
-    """Sums of log1p CP10K over the cells of each of C classes.
+class GeneChoice:
+    """How genes are chosen.
 
-    Attributes
+    Parameters
     ----------
-    counts
-        (C,) cells.
-    sums, squares
-        (C, p) sums of the values and of their squares, float64.
+    way
+        "variance_and_class", "highly_variable", "expression_percentiles", "detected" or "all".
+    n_top
+        How many, of the first two; None takes all.
+
+    Raises
+    ------
+    ValueError
+        There is no such way, or the number is none, or the way takes none.
     """
 
-    counts: np.ndarray
-    sums: np.ndarray
-    squares: np.ndarray
+    way: str
+    n_top: int | None = None
 
-    @classmethod
-    def over(
-        cls,
-        blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]],
-        codes: np.ndarray,
-        n_classes: int,
-        n_genes: int,
-    ) -> Self:
-        """Sum in one pass.
-
-        Parameters
-        ----------
-        blocks
-            Linear values (n, n_genes) and totals (n,) of the cells, block by block.
-        codes
-            (n_cells,) class of each, in the order of the blocks; at least 0.
-        n_classes, n_genes
-            C and p.
-        """
-        sums, squares, start = np.zeros((n_classes, n_genes)), np.zeros((n_classes, n_genes)), 0
-        for linear, totals in blocks:
-            values = log_cp10k(linear, totals).astype(np.float64)
-            stop = start + values.shape[0]
-            members = np.equal.outer(codes[start:stop], np.arange(n_classes)).astype(np.float64)
-            sums += (values.T @ members).T
-            values.data **= 2
-            squares += (values.T @ members).T
-            start = stop
-        return cls(np.bincount(codes, minlength=n_classes).astype(np.float64), sums, squares)
-
-    def variance(self) -> np.ndarray:
-        """(p,) population variance over all cells."""
-        n = max(self.counts.sum(), 1.0)
-        return np.maximum(self.squares.sum(0) / n - (self.sums.sum(0) / n) ** 2, 0.0)
-
-    def higher(self) -> np.ndarray:
-        """(C, p): by how many standard errors a gene's mean is higher in a class than in all others together.
-
-        The error is that of a difference of means at the variance over all cells, so that classes of few cells, whose
-        own variance says little, are not overrated. 0 where a gene is constant, or no cell is in, or out of, a class.
-        """
-        rest = self.counts.sum() - self.counts
-        both = (self.counts > 0) & (rest > 0)
-        inside, outside = np.where(both, self.counts, 1.0), np.where(both, rest, 1.0)
-        difference = self.sums / inside[:, None] - (self.sums.sum(0) - self.sums) / outside[:, None]
-        error = np.sqrt(self.variance() * (1 / inside + 1 / outside)[:, None])
-        return np.where((error > 0) & both[:, None], difference / np.where(error > 0, error, 1.0), 0.0)
+    def __post_init__(self) -> None:
+        check_choice("gene_choice", self.way, (*BY_NUMBER, *BY_FILTER))
+        if self.n_top is None:
+            return
+        if isinstance(self.n_top, bool) or not isinstance(self.n_top, int | np.integer) or self.n_top < 1:
+            raise ValueError(
+                f"`n_top_genes={self.n_top!r}` must be a positive whole number, None (all genes) or 'preset'."
+            )
+        if self.way in BY_FILTER:
+            raise ValueError(
+                f"`n_top_genes={self.n_top}` does not go with `gene_choice={self.way!r}`, which ranks no genes; choose "
+                f"{' or '.join(map(repr, BY_NUMBER))} with it, or leave it out."
+            )
 
 
-def choose_genes(sums: ClassSums, n_top: int) -> np.ndarray:
+def choose_genes(
+    choice: GeneChoice, blocks: Blocks, codes: np.ndarray, n_classes: int, n_genes: int
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Choose in one pass over the training cells.
+
+    Parameters
+    ----------
+    choice
+        How.
+    blocks
+        The training cells; not read where all genes are taken.
+    codes
+        (n_cells,) class of each, in the order of the blocks.
+    n_classes, n_genes
+        How many there are.
+
+    Returns
+    -------
+    None where all genes are taken. Otherwise indices of genes in the stored order, and the variance of log1p CP10K of
+    all genes (n_genes,) where the pass gave that.
+
+    Raises
+    ------
+    ValueError
+        No gene passes the filter.
+    """
+    if choice.way == "all" or (choice.way in BY_NUMBER and (choice.n_top is None or choice.n_top >= n_genes)):
+        return None
+    if choice.way == "highly_variable":
+        moments = gene_moments(blocks, n_genes, linear_cp10k)
+        return _some(highly_variable(*moments, len(codes), int(choice.n_top or 0)), "none varies"), None
+    if choice.way == "detected":
+        return _some(detected(blocks, n_genes), f"none was detected in {FEWEST_CELLS} training cells"), None
+    sums = ClassSums.over(blocks, codes, n_classes, n_genes)
+    if choice.way == "variance_and_class":
+        return variance_and_class(sums, int(choice.n_top or 0)), sums.variance()
+    return _some(expression_percentiles(sums), "all are silent or outlying"), sums.variance()
+
+
+def _some(chosen: np.ndarray, found: str) -> np.ndarray:
+    if not len(chosen):
+        raise ValueError(f"No gene is left to train on: {found}. `gene_choice='all'` takes all genes.")
+    return chosen
+
+
+def expression_percentiles(sums: ClassSums) -> np.ndarray:
+    """Indices of genes that are outlying neither in expression nor, of those, in its coefficient of variation.
+
+    The filters of ACTINN (Ma and Pellegrini 2020), on log expression: the base of the logarithm does not matter. They
+    see training cells only, and genes silent in these, whose coefficient of variation is none, are left out.
+
+    Parameters
+    ----------
+    sums
+        Of the training cells.
+    """
+    total = sums.sums.sum(0)
+    kept = np.flatnonzero(_usual(total) & (total > 0))
+    if not len(kept):
+        return kept
+    variation = np.sqrt(sums.variance()[kept]) / (total[kept] / sums.counts.sum())
+    return kept[_usual(variation)]
+
+
+def _usual(values: np.ndarray) -> np.ndarray:
+    """(n,) bool: values between the outlying percentiles, these included."""
+    low, high = np.percentile(values, [OUTLYING_PERCENT, 100 - OUTLYING_PERCENT])
+    return (values >= low * (1 - _ROUNDING)) & (values <= high * (1 + _ROUNDING))
+
+
+def detected(blocks: Blocks, n_genes: int) -> np.ndarray:
+    """Indices of genes with counts in three training cells or more.
+
+    Parameters
+    ----------
+    blocks
+        The training cells.
+    n_genes
+        Number of genes.
+    """
+    n_cells = np.zeros(n_genes, dtype=np.int64)
+    for linear, _ in blocks:
+        n_cells += np.bincount(linear.indices[linear.data != 0], minlength=n_genes)
+    return np.flatnonzero(n_cells >= FEWEST_CELLS)
+
+
+def variance_and_class(sums: ClassSums, n_top: int) -> np.ndarray:
     """Indices, in the stored order, of half as many of the genes that vary most, and of markers in equal numbers.
 
     Genes that vary most are those of large classes and of high expression; a gene that only a rare class expresses is

@@ -5,6 +5,6 @@ from ._embed import embed
 from ._evaluate import evaluate
 from ._evaluate_masks import evaluate_masks
 from ._masks import rank_mask_genes
-from ._train import sims_train
+from ._train import sims_train, train
 
-__all__ = ["annotate", "embed", "evaluate", "evaluate_masks", "rank_mask_genes", "sims_train"]
+__all__ = ["annotate", "embed", "evaluate", "evaluate_masks", "rank_mask_genes", "sims_train", "train"]

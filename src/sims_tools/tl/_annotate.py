@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sims_tools._docs import docs
-from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
+from sims_tools._keys import UNKNOWN, Keys
 from sims_tools._log import logger
 from sims_tools._validate import check_fraction, check_positive
 from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up
@@ -53,7 +53,7 @@ def annotate(
     class_conditional: bool = False,
     batch_size: int = 512,
     progress_bar: bool = True,
-    key_added: str = DEFAULT_KEY,
+    key_added: str | None = None,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Label cells with a trained model, say how sure it is, and keep the masks that say why.
@@ -106,7 +106,7 @@ def annotate(
         Cells at a time.
     %(progress_bar)s
     key_added
-        Name for what is written.
+        Name for what is written; None takes that of the model's architecture, "sims" for SIMS.
     copy
         Write into a copy and return that.
 
@@ -188,9 +188,9 @@ def annotate(
     >>> sims.tl.annotate(query, model, progress_bar=False)
     """
     check_target(adata)
-    keys = Keys(key_added)
     model = load(model) if isinstance(model, str | Path) else model
     _check_request(adata, model, groupby, min_confidence, top_k, batch_size)
+    keys = Keys(model.name if key_added is None else key_added)
     check_sets(model, prediction_sets, classes, class_conditional=class_conditional)
     check_reject(model, reject)
     allowed = None if classes is None else restrict(model.classes, classes)

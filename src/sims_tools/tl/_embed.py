@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sims_tools._docs import docs
-from sims_tools._keys import CITE_KEY, DEFAULT_KEY, Keys
+from sims_tools._keys import CITE_KEY, Keys
 from sims_tools._validate import check_choice, check_positive
 from sims_tools.data._paired_cells import RNA_KINDS
 from sims_tools.models import CITEAutoencoder, ClassifierModel, load
@@ -61,7 +61,8 @@ def embed(
         Cells at a time.
     %(progress_bar)s
     key_added
-        Name for what is written; None takes "cite" for the autoencoder and "sims" for a classifier.
+        Name for what is written; None takes "cite" for the autoencoder, and for a classifier the name of its
+        architecture, "sims" for SIMS.
     copy
         Write into a copy and return that.
 
@@ -114,7 +115,7 @@ def embed(
         blocks = model.infer(adata, rna_layer=layer, rna_kind=input_kind, **proteins, **how)
         embedding = np.concatenate([each.latent for each in blocks])
     elif isinstance(model, ClassifierModel):
-        name = _slot(key_added, DEFAULT_KEY)
+        name = _slot(key_added, model.name)
         query = model.query(adata, layer=layer, input_kind=input_kind, **proteins)
         embedding = gather(model.read(query, explain=False, **how), adata.n_obs, embedding=True).embedding
     else:

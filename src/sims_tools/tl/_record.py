@@ -15,9 +15,7 @@ def training_record(
     model: ClassifierModel,
     labels_key: str,
     reading: dict[str, Any],
-    n_top: int | str | None,
-    split_by: str | None,
-    validation_size: float,
+    asked: dict[str, Any],
 ) -> dict[str, Any]:
     """Entries of `.uns[key]`, plain data.
 
@@ -25,19 +23,19 @@ def training_record(
     ----------
     model
         Trained.
-    labels_key, n_top, split_by, validation_size
-        What was asked for.
+    labels_key
+        Where the labels are.
     reading
         How the object was read.
+    asked
+        How genes and validation cells were chosen.
     """
     if not model.proteins_:
         reading = {name: reading[name] for name in ("layer", "unlabeled_category", "input_kind")}
     params = {
         "labels_key": labels_key,
         **reading,
-        "n_top_genes": n_top,
-        "split_by": split_by,
-        "validation_size": validation_size,
+        **asked,
         "model": model.name,
         **model.params_,
         "training": model.training_,

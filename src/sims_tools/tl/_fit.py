@@ -1,0 +1,184 @@
+"""The machinery of training: read, split, choose genes, fit, write; the same for every architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from sims_tools._keys import Keys
+from sims_tools._log import logger as log
+from sims_tools._validate import check_choice, check_fraction, check_names
+from sims_tools.data._gene_choice import BY_FILTER, BY_NUMBER, GeneChoice, choose_genes
+from sims_tools.data._obs_columns import obs_column
+from sims_tools.data._reference import (
+    SHADOW_LABELS,
+    SHADOW_PROTEIN_NAMES,
+    SHADOW_PROTEINS,
+    SHADOW_TOTALS,
+    read_reference,
+    report_classes,
+)
+from sims_tools.data._split import grouped_split, split_column, stratified_split
+from sims_tools.models import ClassifierModel
+from sims_tools.models._random import resolve_seed
+from sims_tools.models._settings import SETTING_NAMES, change_settings
+from sims_tools.tl._record import training_record
+from sims_tools.tl._write import check_target, write_training
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from sims_tools.data._reference import Reference
+    from sims_tools.models import Preset
+
+Model = TypeVar("Model", bound=ClassifierModel)
+
+BUILDING_NAMES = ("scale_genes", "gene_dropout", "n_members", "modality_dropout")
+"""What a model is built with beside parameters of its network."""
+
+PRESET = "preset"
+"""What stands for "as the preset says"."""
+
+
+def fit_model(
+    model_class: type[Model],
+    adata: AnnData | MuData,
+    labels_key: str,
+    *,
+    preset: str,
+    layer: str | None,
+    modalities: Mapping[str, str] | None,
+    protein_layer: str | None,
+    protein_obsm_key: str | None,
+    protein_transform: str,
+    exclude_proteins: str | Iterable[str],
+    unlabeled_category: str,
+    input_kind: str,
+    n_top_genes: int | str | None,
+    gene_choice: str,
+    validation_size: float,
+    split_by: str | None,
+    random_state: int | None,
+    key_added: str | None,
+    params: dict[str, Any],
+    **run: Any,
+) -> Model:
+    """Train any architecture, as :func:`~sims_tools.tl.train` says; `run` is what Lightning is told."""
+    check_choice("preset", preset, model_class.presets)
+    recipe = model_class.presets[preset]
+    check_fraction("validation_size", validation_size)
+    check_target(adata)
+    if not isinstance(unlabeled_category, str):
+        raise TypeError(f"`unlabeled_category={unlabeled_category!r}` must be text.")
+    keys = Keys(model_class.name if key_added is None else key_added)
+    random_state = resolve_seed(random_state)
+    known = (*model_class.network_param_names(), *SETTING_NAMES, *BUILDING_NAMES)
+    check_names("parameter", params, known)
+    settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
+    building = {name: value for name, value in params.items() if name not in SETTING_NAMES}
+    change_settings(recipe.training, max_epochs=run["max_epochs"], **settings)
+    choice = _gene_choice(recipe, gene_choice, n_top_genes)
+
+    reading: dict[str, Any] = {
+        "layer": layer,
+        "unlabeled_category": unlabeled_category,
+        "input_kind": input_kind,
+        "modalities": modalities,
+        "protein_layer": protein_layer,
+        "protein_obsm_key": protein_obsm_key,
+        "protein_transform": protein_transform,
+        "exclude_proteins": exclude_proteins,
+    }
+    reference = read_reference(adata, labels_key, **reading)
+    report_classes(reference.labels, labels_key)
+    if reference.proteins is not None:
+        building["protein_transform"] = protein_transform
+    split = _split(adata, reference.labels.codes, validation_size, split_by, random_state)
+    reference, variance = _with_chosen_genes(reference, split[0], choice)
+    if validation_size > 0 and len(split[1]) == 0:
+        log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
+
+    with _shadow_model(model_class, reference, unlabeled_category, labels_key) as build:
+        model = build(preset=preset, random_state=random_state, **building)
+        model.train(split=split, gene_variance=variance, **settings, **run)
+    if not model.was_interrupted_:
+        asked = {
+            "n_top_genes": choice.n_top,
+            "gene_choice": choice.way,
+            "split_by": split_by,
+            "validation_size": validation_size,
+        }
+        record = training_record(model, labels_key, reading, asked)
+        write_training(adata, keys, record, split_column(adata.n_obs, *split))
+    return model
+
+
+def _gene_choice(recipe: Preset, way: str, n_top: int | str | None) -> GeneChoice:
+    """What the preset says, overruled where something else is asked for."""
+    if way == PRESET:
+        return GeneChoice("all") if n_top is None else GeneChoice(recipe.gene_choice, _number(recipe, n_top))
+    if way in BY_FILTER and n_top == PRESET:
+        return GeneChoice(way)
+    found = GeneChoice(way, _number(recipe, n_top))
+    if way in BY_NUMBER and found.n_top is None and n_top == PRESET:
+        raise ValueError(f"`gene_choice={way!r}` ranks genes; say how many of them with `n_top_genes`.")
+    return found
+
+
+def _number(recipe: Preset, n_top: int | str | None) -> Any:
+    return recipe.n_top_genes if n_top == PRESET else n_top
+
+
+def _split(
+    adata: AnnData | MuData, codes: np.ndarray, share: float, split_by: str | None, random_state: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if split_by is None or share == 0:
+        return stratified_split(codes, share, random_state)
+    return grouped_split(codes, obs_column(adata, split_by, "split_by"), share, random_state)
+
+
+def _with_chosen_genes(
+    reference: Reference, train: np.ndarray, choice: GeneChoice
+) -> tuple[Reference, np.ndarray | None]:
+    """The reference with the chosen genes, and the variance of all features where the choice took it."""
+    labels, n_genes = reference.labels, len(reference.var_names)
+    blocks = reference.linear_blocks(train)
+    found = choose_genes(choice, blocks, labels.codes[train], len(labels.classes), n_genes)
+    if found is None:
+        return reference, None
+    chosen, variance = found
+    known = variance is not None and reference.proteins is None
+    return reference.take_genes(chosen), variance[chosen] if variance is not None and known else None
+
+
+@contextmanager
+def _shadow_model(
+    model_class: type[Model], reference: Reference, unlabeled_category: str, labels_key: str
+) -> Iterator[Callable[..., Model]]:
+    """Build a model on a shadow of the user's object; the model lets go of the cells at the end."""
+    shadow = reference.shadow(unlabeled_category)
+    with_proteins = {"protein_obsm_key": SHADOW_PROTEINS, "protein_names_uns_key": SHADOW_PROTEIN_NAMES}
+    model_class.setup_anndata(
+        shadow,
+        SHADOW_LABELS,
+        unlabeled_category=unlabeled_category,
+        total_counts_key=SHADOW_TOTALS,
+        input_kind="counts",
+        **({} if reference.proteins is None else with_proteins),
+    )
+    built: list[Model] = []
+
+    def build(**params: Any) -> Model:
+        built.append(model_class(shadow, **params))
+        return built[0]
+
+    try:
+        yield build
+    finally:
+        model_class.forget_cells(shadow)
+        for model in built:
+            model.release_cells(labels_key, **reference.read_from)
