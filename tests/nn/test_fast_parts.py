@@ -2,15 +2,18 @@
 
 import gc
 import os
+import re
 import threading
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sims_tools.nn._fast import _memory
-from sims_tools.nn._fast._jit import compiled, kernel_threads, run_tasks
+from sims_tools.nn._fast._gathered import add_gathered
+from sims_tools.nn._fast._jit import _OPTIONS, compiled, kernel_threads, run_tasks
 from sims_tools.nn._fast._memory import release_memory, unset, zeros
 from sims_tools.nn._fast._product import LANES, add_product, set_product
 from sims_tools.nn._fast._vectors import UNROLLED, bits_above, largest_of, sums_above
@@ -40,6 +43,23 @@ def test_products_of_any_shape(m, k, n, dtype):
     tolerance = 1e-4 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(out, expected, atol=tolerance)
     np.testing.assert_allclose(added - 1, expected, atol=2 * tolerance)
+
+
+def gathered_often(values, indices, dense, out):
+    add_gathered(values, indices, 0, 3, dense, out, 0)
+    add_gathered(values, indices, 1, 3, dense, out, 1)
+    add_gathered(values, indices, 2, 3, dense, out, 2)
+
+
+def test_a_kernel_holds_all_that_it_calls():
+    """One that called another would run the copy that its process met first, and copies round differently."""
+    kernel = numba.njit(gathered_often, **_OPTIONS)
+    values, indices, dense, out = np.ones(3, np.float32), np.arange(3), np.ones((3, 16), np.float32), np.zeros((3, 16))
+    kernel(values, indices, dense, out.astype(np.float32))
+    (text,) = kernel.inspect_llvm().values()
+    functions = re.findall(r"^define [^@]*@(\w+)", text, re.MULTILINE)
+    assert any("gathered_often" in name for name in functions)
+    assert not [name for name in functions if "add_gathered" in name and "gathered_often" not in name]
 
 
 @compiled

@@ -19,7 +19,13 @@ ROWS = 16
 """Cells of a task that goes over cells one by one."""
 
 _FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # NaN and infinity keep their meaning
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _FASTMATH, "no_cfunc_wrapper": True}
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": _FASTMATH,
+    "no_cfunc_wrapper": True,
+    "forceinline": True,  # a kernel that calls another takes whichever copy the process met first, and they round apart
+}
 
 
 def compiled(function: Callable) -> Callable:
