@@ -56,9 +56,17 @@ progress_bar
 adata
     Labelled cells (n_obs, n_vars): AnnData, array or sparse, in memory, backed, a view or dask; or MuData, whose
     modalities may have cells in another order, or lack some. Only the keys under Returns are written.
+    Or several references: a list, or a mapping by name, of AnnData and of paths as
+    :func:`~sims_tools.data.read_cells` takes them. Of `.h5ad` and `.zarr` files the matrix is read block by block.
 labels_key
     Column of `.obs` with the labels, of any type. Cells whose label is NaN or `unlabeled_category` are left out.
-    Of a MuData it may also be that of a modality ("rna:cell_type").""",
+    Of a MuData it may also be that of a modality ("rna:cell_type"). With several references, one column for all or a
+    list or mapping of columns; classes of the same name are one class.""",
+    "join": """\
+join
+    Genes of several references: "inner" takes those that all have, "outer" those that any has. A gene that a reference
+    lacks is missing from its cells: it counts in no statistic of theirs, and while training, cells of all references
+    are shown without it, too, so that its lack does not give a reference away.""",
     "protein_handling": """\
 protein_transform
     What the model does with proteins, of which raw counts are expected: "clr", the centred log-ratio within the
@@ -82,7 +90,8 @@ gene_choice
 validation_size
     Share of each class held out to judge epochs by; 0 trains on all cells.
 split_by
-    Column of `.obs` (donor, batch) whose groups are held out whole, until they make up `validation_size`.""",
+    Column of `.obs` (donor, batch) whose groups are held out whole, until they make up `validation_size`. With several
+    references, "reference" holds out whole references.""",
     "training_writes": """\
 The trained model. If training is interrupted (Ctrl-C) after an epoch or more, the model so far is returned and
 `adata` stays as it was. Otherwise these are written:
@@ -92,15 +101,21 @@ The trained model. If training is interrupted (Ctrl-C) after an epoch or more, t
 `adata.uns[key_added]` : :class:`dict`
     `classes`, `features` (the genes the model uses), `protein_features` (its proteins, if any), `params`,
     `versions`, `metrics` (of the epoch whose weights were kept) and `history` (one float array per tracked
-    quantity, one value per epoch).""",
+    quantity, one value per epoch).
+
+Of several references each AnnData is written to, with `references` beside (arrays with an entry for each) and
+`reference`, its own name; files are not. The model remembers both: `model.references_`, which is saved with it, and
+`model.split_`, which is not (:class:`pandas.DataFrame` (n_obs, 2), the reference and the split of every cell).""",
     "training_raises": """\
 KeyError
     A column, layer, modality or entry of `.obsm` does not exist.
 ValueError
     Fewer than two classes; no cells or genes; an empty modality; repeated names of genes, proteins or cells; NaN,
     infinite, negative or scaled values; proteins that are not counts; a parameter out of range.
+FileNotFoundError
+    A path leads nowhere.
 TypeError
-    A name in `params` is unknown, or `adata` is neither an AnnData nor a MuData.
+    A name in `params` is unknown, or `adata` is neither an AnnData nor a MuData nor several references.
 FloatingPointError
     Training diverged.""",
 }

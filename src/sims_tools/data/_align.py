@@ -190,9 +190,9 @@ def _mismatch(match: GeneMatch, adata: AnnData) -> str:
     if adata.n_vars == 0:
         return f"`adata` is empty: it has {adata.n_obs} cells and 0 genes."
     theirs, ours = gene_id_kind(adata.var_names), gene_id_kind(pd.Index(match.model_genes))
-    told = f"The model's names look like {_NAMES[ours]} ({listing(match.model_genes, 3)}), "
-    told += f"the query's like {_NAMES[theirs]} ({listing(adata.var_names, 3)})."
-    if column := _better_column(match.model_genes, adata.var):
+    told = f"The model's names look like {KINDS_OF_NAMES[ours]} ({listing(match.model_genes, 3)}), "
+    told += f"the query's like {KINDS_OF_NAMES[theirs]} ({listing(adata.var_names, 3)})."
+    if column := better_column(match.model_genes, adata.var):
         return f"{told} `adata.var[{column!r}]` holds matching names: use them as `adata.var_names`."
     if ours != theirs:
         return f"{told} Give the query the same kind of names as the model."
@@ -202,7 +202,8 @@ def _mismatch(match: GeneMatch, adata: AnnData) -> str:
     return f"{told} Is the query from another species, or were most of its genes taken out?"
 
 
-def _better_column(model_genes: np.ndarray, var: pd.DataFrame) -> str | None:
+def better_column(model_genes: np.ndarray, var: pd.DataFrame) -> str | None:
+    """The column of `.var` that holds most of the model's names; None where none does."""
     known = set(strip_version(pd.Index(model_genes)))
     for position, column in enumerate(var.columns):
         values = var.iloc[:, position]
@@ -217,4 +218,4 @@ def _agree(names: pd.Index, known: set[str]) -> bool:
     return int(names.isin(known).sum()) > min(len(known), len(names)) / 2
 
 
-_NAMES = {"ensembl": "Ensembl ids", "symbol": "symbols", "mixed": "a mix of Ensembl ids and symbols"}
+KINDS_OF_NAMES = {"ensembl": "Ensembl ids", "symbol": "symbols", "mixed": "a mix of Ensembl ids and symbols"}

@@ -69,7 +69,12 @@ class GeneChoice:
 
 
 def choose_genes(
-    choice: GeneChoice, blocks: Blocks, codes: np.ndarray, n_classes: int, n_genes: int
+    choice: GeneChoice,
+    blocks: Blocks,
+    codes: np.ndarray,
+    n_classes: int,
+    n_genes: int,
+    counts: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Choose in one pass over the training cells.
 
@@ -83,6 +88,8 @@ def choose_genes(
         (n_cells,) class of each, in the order of the blocks.
     n_classes, n_genes
         How many there are.
+    counts
+        (n_classes, n_genes) cells of each class that each gene was measured in; None where it was in all.
 
     Returns
     -------
@@ -97,11 +104,12 @@ def choose_genes(
     if choice.way == "all" or (choice.way in BY_NUMBER and (choice.n_top is None or choice.n_top >= n_genes)):
         return None
     if choice.way == "highly_variable":
-        moments = gene_moments(blocks, n_genes, linear_cp10k)
-        return _some(highly_variable(*moments, len(codes), int(choice.n_top or 0)), "none varies"), None
+        n_cells = len(codes) if counts is None else counts.sum(axis=0)
+        moments = gene_moments(blocks, n_genes, linear_cp10k, n_cells)
+        return _some(highly_variable(*moments, n_cells, int(choice.n_top or 0)), "none varies"), None
     if choice.way == "detected":
         return _some(detected(blocks, n_genes), f"none was detected in {FEWEST_CELLS} training cells"), None
-    sums = ClassSums.over(blocks, codes, n_classes, n_genes)
+    sums = ClassSums.over(blocks, codes, n_classes, n_genes, counts)
     if choice.way == "variance_and_class":
         return variance_and_class(sums, int(choice.n_top or 0)), sums.variance()
     return _some(expression_percentiles(sums), "all are silent or outlying"), sums.variance()
@@ -124,11 +132,11 @@ def expression_percentiles(sums: ClassSums) -> np.ndarray:
     sums
         Of the training cells.
     """
-    total = sums.sums.sum(0)
-    kept = np.flatnonzero(_usual(total) & (total > 0))
+    mean = sums.sums.sum(0) / sums.n_cells  # where all genes are measured in all cells, their total but for a factor
+    kept = np.flatnonzero(_usual(mean) & (mean > 0))
     if not len(kept):
         return kept
-    variation = np.sqrt(sums.variance()[kept]) / (total[kept] / sums.counts.sum())
+    variation = np.sqrt(sums.variance()[kept]) / mean[kept]
     return kept[_usual(variation)]
 
 

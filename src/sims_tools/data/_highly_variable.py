@@ -8,7 +8,7 @@ import pandas as pd
 N_BINS = 20
 
 
-def highly_variable(mean: np.ndarray, variance: np.ndarray, n_cells: int, n_top: int) -> np.ndarray:
+def highly_variable(mean: np.ndarray, variance: np.ndarray, n_cells: int | np.ndarray, n_top: int) -> np.ndarray:
     """Indices, in the stored order, of the genes of highest dispersion beside genes of like mean.
 
     The dispersion, variance over mean of CP10K, is compared within 20 bins of mean expression (Satija et al. 2015,
@@ -19,12 +19,12 @@ def highly_variable(mean: np.ndarray, variance: np.ndarray, n_cells: int, n_top:
     mean, variance
         (n_genes,) of CP10K, not of logarithms; the variance that of a population.
     n_cells
-        Cells they were taken over.
+        Cells they were taken over; (n_genes,) where these differ.
     n_top
         Number of genes; fewer are taken where fewer vary. Among equals those stored first are taken.
     """
     mean = np.where(mean == 0, 1e-12, mean)
-    dispersion = variance * (n_cells / max(n_cells - 1, 1)) / mean
+    dispersion = variance * (n_cells / np.maximum(np.asarray(n_cells) - 1, 1)) / mean
     logs = np.log(np.where(dispersion == 0, np.nan, dispersion))
     table = pd.DataFrame({"dispersion": logs, "bin": pd.cut(np.log1p(mean), bins=N_BINS)})
     bins = table.groupby("bin", observed=True)["dispersion"]

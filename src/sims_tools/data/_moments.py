@@ -28,6 +28,7 @@ def gene_moments(
     blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]],
     n_genes: int,
     scale: Callable[[sparse.csr_matrix, np.ndarray], sparse.csr_matrix] = log_cp10k,
+    n_cells: int | np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and (population) variance of log1p CP10K over some cells.
 
@@ -39,6 +40,8 @@ def gene_moments(
         Number of genes.
     scale
         Takes a block to the values whose moments are wanted.
+    n_cells
+        (n_genes,) cells that each gene was measured in; None counts all.
 
     Returns
     -------
@@ -50,5 +53,6 @@ def gene_moments(
         n += values.shape[0]
         total += np.bincount(values.indices, weights=values.data, minlength=n_genes)
         squares += np.bincount(values.indices, weights=values.data.astype(np.float64) ** 2, minlength=n_genes)
-    mean = total / max(n, 1)
-    return mean, np.maximum(squares / max(n, 1) - mean**2, 0.0)
+    among = np.maximum(n if n_cells is None else n_cells, 1)
+    mean = total / among
+    return mean, np.maximum(squares / among - mean**2, 0.0)

@@ -81,6 +81,9 @@ class Reference:
     proteins: Proteins | None = None
     read_from: Mapping[str, Any] = field(default_factory=dict)
 
+    def measured_counts(self, rows: np.ndarray) -> None:
+        """Every gene was measured in all cells."""
+
     def linear_blocks(self, rows: np.ndarray, size: int = 4096) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
         """Linear values (n, n_genes) and totals (n,) of some cells, block by block."""
         cells = CellDataset(self.matrix, self.labels.codes, InputKind("linear"), self.totals, rows)
@@ -149,7 +152,7 @@ def read_reference(
     matrix, totals = linear_matrix(rna.adata, layer, kind)
     if rna.rows is not None:
         matrix, totals = spread_rows(matrix, rna.rows), np.where(rna.rows >= 0, totals[rna.rows], 0.0)
-    labels = _of_cells_with_counts(labels, totals, proteins)
+    labels = of_cells_with_counts(labels, totals, proteins)
     check_classes(labels, labels_key)
     read_from = {"modalities": dict(parts.names)} if parts.names else {"protein_obsm_key": protein_obsm_key}
     return Reference(
@@ -158,7 +161,7 @@ def read_reference(
     )  # fmt: skip
 
 
-def _of_cells_with_counts(labels: Labels, totals: np.ndarray, proteins: Proteins | None) -> Labels:
+def of_cells_with_counts(labels: Labels, totals: np.ndarray, proteins: Proteins | None = None) -> Labels:
     """The labels of cells that have any; the others lose theirs."""
     silent = totals <= 0 if proteins is None else (totals <= 0) & (np.diff(proteins.counts.indptr) == 0)
     empty = np.flatnonzero(silent & (labels.codes >= 0))

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+import pandas as pd
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.model.base import BaseModelClass
@@ -113,6 +114,8 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, Ba
         self.confidence_ = Confidence()
         self.best_epoch_: int | None = None
         self.was_interrupted_ = False
+        self.references_: dict[str, Any] | None = None
+        self.split_: pd.DataFrame | None = None
         self.module = self._build_module()
         self._model_summary_string = repr(self)
         self.init_params_ = self._get_init_params(locals())

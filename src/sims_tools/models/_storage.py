@@ -66,6 +66,7 @@ def describe(model: Any) -> dict[str, Any]:
             "best_epoch_": model.best_epoch_,
             "was_interrupted_": model.was_interrupted_,
             "training_": model.training_,
+            **({"references_": model.references_} if model.references_ else {}),
             "confidence_": model.confidence_.to_dict(),
         },
         "history": history_lists(model),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -12,26 +12,23 @@ from sims_tools._keys import Keys
 from sims_tools._log import logger as log
 from sims_tools._validate import check_choice, check_fraction, check_names
 from sims_tools.data._gene_choice import BY_FILTER, BY_NUMBER, GeneChoice, choose_genes
-from sims_tools.data._obs_columns import obs_column
+from sims_tools.data._moments import gene_moments
 from sims_tools.data._reference import (
     SHADOW_LABELS,
     SHADOW_PROTEIN_NAMES,
     SHADOW_PROTEINS,
     SHADOW_TOTALS,
-    read_reference,
     report_classes,
 )
-from sims_tools.data._split import grouped_split, split_column, stratified_split
+from sims_tools.data._split import grouped_split, stratified_split
 from sims_tools.models import ClassifierModel
 from sims_tools.models._random import resolve_seed
 from sims_tools.models._settings import SETTING_NAMES, change_settings
 from sims_tools.tl._record import training_record
-from sims_tools.tl._write import check_target, write_training
+from sims_tools.tl._training_cells import TrainingCells, in_words, training_cells
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
+    from sims_tools.data._joined import JoinedReference
     from sims_tools.data._reference import Reference
     from sims_tools.models import Preset
 
@@ -46,22 +43,23 @@ PRESET = "preset"
 
 def fit_model(
     model_class: type[Model],
-    adata: AnnData | MuData,
-    labels_key: str,
+    adata: Any,
+    labels_key: Any,
     *,
+    join: str,
     preset: str,
-    layer: str | None,
+    layer: Any,
     modalities: Mapping[str, str] | None,
     protein_layer: str | None,
     protein_obsm_key: str | None,
     protein_transform: str,
     exclude_proteins: str | Iterable[str],
     unlabeled_category: str,
-    input_kind: str,
+    input_kind: Any,
     n_top_genes: int | str | None,
     gene_choice: str,
     validation_size: float,
-    split_by: str | None,
+    split_by: Any,
     random_state: int | None,
     key_added: str | None,
     params: dict[str, Any],
@@ -71,7 +69,7 @@ def fit_model(
     check_choice("preset", preset, model_class.presets)
     recipe = model_class.presets[preset]
     check_fraction("validation_size", validation_size)
-    check_target(adata)
+    cells = training_cells(adata, join)
     if not isinstance(unlabeled_category, str):
         raise TypeError(f"`unlabeled_category={unlabeled_category!r}` must be text.")
     keys = Keys(model_class.name if key_added is None else key_added)
@@ -93,27 +91,29 @@ def fit_model(
         "protein_transform": protein_transform,
         "exclude_proteins": exclude_proteins,
     }
-    reference = read_reference(adata, labels_key, **reading)
-    report_classes(reference.labels, labels_key)
+    with ExitStack() as closing:
+        whole, labels_key = cells.read(labels_key, closing, reading), in_words(labels_key)
+        report_classes(whole.labels, labels_key)
+        split = _split(cells, whole.labels.codes, validation_size, split_by, random_state)
+        reference, variance = _with_chosen_genes(whole, split[0], choice)
     if reference.proteins is not None:
         building["protein_transform"] = protein_transform
-    split = _split(adata, reference.labels.codes, validation_size, split_by, random_state)
-    reference, variance = _with_chosen_genes(reference, split[0], choice)
     if validation_size > 0 and len(split[1]) == 0:
         log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
 
     with _shadow_model(model_class, reference, unlabeled_category, labels_key) as build:
         model = build(preset=preset, random_state=random_state, **building)
         model.train(split=split, gene_variance=variance, **settings, **run)
+    cells.remember(model, split)
     if not model.was_interrupted_:
         asked = {
             "n_top_genes": choice.n_top,
             "gene_choice": choice.way,
-            "split_by": split_by,
+            "split_by": in_words(split_by),
             "validation_size": validation_size,
         }
         record = training_record(model, labels_key, reading, asked)
-        write_training(adata, keys, record, split_column(adata.n_obs, *split))
+        cells.write(keys, record, split)
     return model
 
 
@@ -134,23 +134,23 @@ def _number(recipe: Preset, n_top: int | str | None) -> Any:
 
 
 def _split(
-    adata: AnnData | MuData, codes: np.ndarray, share: float, split_by: str | None, random_state: int | None
+    cells: TrainingCells, codes: np.ndarray, share: float, split_by: Any, random_state: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     if split_by is None or share == 0:
         return stratified_split(codes, share, random_state)
-    return grouped_split(codes, obs_column(adata, split_by, "split_by"), share, random_state)
+    return grouped_split(codes, cells.groups(split_by), share, random_state)
 
 
 def _with_chosen_genes(
-    reference: Reference, train: np.ndarray, choice: GeneChoice
+    reference: Reference | JoinedReference, train: np.ndarray, choice: GeneChoice
 ) -> tuple[Reference, np.ndarray | None]:
     """The reference with the chosen genes, and the variance of all features where the choice took it."""
     labels, n_genes = reference.labels, len(reference.var_names)
-    blocks = reference.linear_blocks(train)
-    found = choose_genes(choice, blocks, labels.codes[train], len(labels.classes), n_genes)
-    if found is None:
-        return reference, None
-    chosen, variance = found
+    blocks, counts = reference.linear_blocks(train), reference.measured_counts(train)
+    found = choose_genes(choice, blocks, labels.codes[train], len(labels.classes), n_genes, counts)
+    chosen, variance = (np.arange(n_genes), None) if found is None else found
+    if counts is not None and variance is None:
+        variance = gene_moments(reference.linear_blocks(train), n_genes, n_cells=counts.sum(axis=0))[1]
     known = variance is not None and reference.proteins is None
     return reference.take_genes(chosen), variance[chosen] if variance is not None and known else None
 

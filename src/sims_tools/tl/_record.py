@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sims_tools.models._storage import package_versions
+from sims_tools.tl._training_cells import in_words
 from sims_tools.tl._write import storable
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ def training_record(
     """
     if not model.proteins_:
         reading = {name: reading[name] for name in ("layer", "unlabeled_category", "input_kind")}
+    reading = {name: in_words(value) if name in ("layer", "input_kind") else value for name, value in reading.items()}
     params = {
         "labels_key": labels_key,
         **reading,
@@ -46,6 +50,13 @@ def training_record(
         **({"protein_features": model.proteins.astype(str)} if model.proteins_ else {}),
         "params": storable(params),
         "versions": package_versions(),
+        **({"references": _as_arrays(model.references_)} if model.references_ else {}),
         "metrics": model.metrics,
         "history": model.history_by_epoch,
     }
+
+
+def _as_arrays(references: dict[str, Any]) -> dict[str, Any]:
+    """What `.uns[key]["references"]` says: arrays with an entry for each reference."""
+    kept = {name: value for name, value in references.items() if name != "missing"}
+    return {name: np.asarray(value) if isinstance(value, list) else value for name, value in kept.items()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN
@@ -16,26 +17,31 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
     from mudata import MuData
 
+    Reference: TypeAlias = AnnData | str | Path
+    References: TypeAlias = str | Path | Sequence[Reference] | Mapping[str, Reference]
+    PerReference: TypeAlias = str | Sequence[str] | Mapping[str, str]
+
 
 @docs.dedent
 def train(
-    adata: AnnData | MuData,
-    labels_key: str,
+    adata: AnnData | MuData | References,
+    labels_key: PerReference,
     *,
     model: str = SIMS.name,
     preset: str = "default",
-    layer: str | None = None,
+    join: str = "inner",
+    layer: PerReference | None = None,
     modalities: Mapping[str, str] | None = None,
     protein_layer: str | None = None,
     protein_obsm_key: str | None = None,
     protein_transform: str = "clr",
     exclude_proteins: str | Iterable[str] = (),
     unlabeled_category: str = UNKNOWN,
-    input_kind: str = "auto",
+    input_kind: PerReference = "auto",
     n_top_genes: int | str | None = PRESET,
     gene_choice: str = PRESET,
     validation_size: float = 0.1,
-    split_by: str | None = None,
+    split_by: PerReference | None = None,
     max_epochs: int | None = None,
     accelerator: str = "auto",
     devices: int | str | list[int] = "auto",
@@ -56,6 +62,7 @@ def train(
     Parameters
     ----------
     %(labelled_cells)s
+    %(join)s
     model
         Name of the architecture, as :func:`~sims_tools.models.available` lists them: "sims", "actinn", ...
     preset
@@ -96,10 +103,11 @@ def train(
 
 @docs.dedent
 def sims_train(
-    adata: AnnData | MuData,
-    labels_key: str,
+    adata: AnnData | MuData | References,
+    labels_key: PerReference,
     *,
-    layer: str | None = None,
+    join: str = "inner",
+    layer: PerReference | None = None,
     modalities: Mapping[str, str] | None = None,
     protein_layer: str | None = None,
     protein_obsm_key: str | None = None,
@@ -107,11 +115,11 @@ def sims_train(
     exclude_proteins: str | Iterable[str] = (),
     preset: str = "default",
     unlabeled_category: str = UNKNOWN,
-    input_kind: str = "auto",
+    input_kind: PerReference = "auto",
     n_top_genes: int | str | None = PRESET,
     gene_choice: str = PRESET,
     validation_size: float = 0.1,
-    split_by: str | None = None,
+    split_by: PerReference | None = None,
     max_epochs: int | None = None,
     accelerator: str = "auto",
     devices: int | str | list[int] = "auto",
@@ -136,6 +144,7 @@ def sims_train(
     Parameters
     ----------
     %(labelled_cells)s
+    %(join)s
     %(layer)s
     %(protein_places)s
     %(protein_handling)s

@@ -1,0 +1,80 @@
+"""Cells in a file, opened so that their matrix stays there where the file allows it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import anndata
+from anndata import AnnData
+
+from sims_tools._validate import listing
+
+from ._read_cells import check_path, read_cells
+
+
+def open_cells(path: str | Path, layer: str | None, closing: ExitStack) -> AnnData:
+    """Labels, names and one matrix of a file.
+
+    Parameters
+    ----------
+    path
+        As :func:`~sims_tools.data.read_cells` takes it. Of `.h5ad` and `.zarr` the matrix is read when it is needed,
+        row by row, and no other part of the file is; any other file is read whole.
+    layer
+        Layer that holds the counts; None is `.X`.
+    closing
+        Closes the file.
+
+    Returns
+    -------
+    AnnData whose `.X` is that matrix.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, ImportError
+        As :func:`~sims_tools.data.read_cells`.
+    KeyError
+        There is no such layer.
+    """
+    path = check_path(path)
+    kind = path.suffix.lower()
+    if kind not in (".h5ad", ".zarr"):
+        adata = read_cells(path)
+        return adata if layer is None else _of_layer(adata, layer)
+    if kind == ".h5ad":
+        import h5py
+
+        store: Any = closing.enter_context(h5py.File(path, "r"))
+    else:
+        import zarr
+
+        store = zarr.open(str(path), mode="r")
+    if not _is_current(store):
+        adata = anndata.read_h5ad(path) if kind == ".h5ad" else anndata.read_zarr(path)
+        return adata if layer is None else _of_layer(adata, layer)
+    return AnnData(_matrix(store, layer, path), **{axis: anndata.io.read_elem(store[axis]) for axis in ("obs", "var")})
+
+
+def _is_current(store: Any) -> bool:
+    """Whether each part says how it is written, as it does since anndata 0.8."""
+    parts = [store[name] for name in ("obs", "var", "X") if name in store]
+    return all("encoding-type" in part.attrs for part in parts)
+
+
+def _matrix(store: Any, layer: str | None, path: Path) -> Any:
+    if layer is not None and layer not in (layers := list(store.get("layers", {}))):
+        raise KeyError(f"`layer={layer!r}` is not in the layers of `{path.name}`, which are {listing(layers)}.")
+    where = "X" if layer is None else f"layers/{layer}"
+    if where not in store or store[where].attrs["encoding-type"] == "null":
+        raise ValueError(f"`{path.name}` has no `.X`; name the layer that holds the counts with `layer=`.")
+    held = store[where]
+    return held if hasattr(held, "dtype") else anndata.io.sparse_dataset(held)
+
+
+def _of_layer(adata: AnnData, layer: str) -> AnnData:
+    names = [name for name in adata.layers if name is not None]
+    if layer not in names:
+        raise KeyError(f"`layer={layer!r}` is not in `adata.layers`, which has {listing(names)}.")
+    return AnnData(adata.layers[layer], obs=adata.obs, var=adata.var)
