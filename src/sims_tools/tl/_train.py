@@ -62,11 +62,11 @@ def train(
     Parameters
     ----------
     %(labelled_cells)s
-    %(join)s
     model
         Name of the architecture, as :func:`~sims_tools.models.available` lists them: "sims", "actinn", ...
     preset
         Name of a recipe of that architecture (network, genes, transform, training settings), as the same table lists.
+    %(join)s
     %(layer)s
     %(protein_places)s
     %(protein_handling)s
