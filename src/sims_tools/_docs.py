@@ -35,6 +35,25 @@ random_state
     "progress_bar": """\
 progress_bar
     Show a progress bar.""",
+    "study_cells": """\
+adata
+    Labelled cells (n_obs, n_vars) with raw counts, stored any way: AnnData, or MuData. Only `.uns[key_added]` is
+    written.
+labels_key
+    Column of `.obs` with the labels. Cells whose label is NaN or `unlabeled_category`, and cells without counts, take
+    no part.""",
+    "study_reading": """\
+unlabeled_category
+    Label that means "no label".""",
+    "study_running": """\
+n_jobs
+    Runs at a time, each in a process of its own that shares the counts; -1 takes as many as there are cores. They
+    share the threads that torch has in this process. The results are the same for any number, but for seconds.
+checkpoint
+    Folder in which finished runs are kept, each in a JSON file. After an interruption the same call goes on from
+    there. A folder of other cells, labels, folds, parameters or another version of the package is refused.
+progress_bar
+    Show a progress bar.""",
     "training": """\
 max_epochs
     Passes over the training cells, at most; None takes the preset's.

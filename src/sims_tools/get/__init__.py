@@ -6,5 +6,6 @@ from sims_tools.get._evaluation import evaluation_df
 from sims_tools.get._masks import mask_df
 from sims_tools.get._modality_share import modality_share_df
 from sims_tools.get._prob import prob_df
+from sims_tools.get._study import study_df
 
-__all__ = ["evaluation_df", "mask_df", "modality_share_df", "prob_df"]
+__all__ = ["evaluation_df", "mask_df", "modality_share_df", "prob_df", "study_df"]

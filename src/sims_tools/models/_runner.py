@@ -49,7 +49,7 @@ class ClassifierRunner(TrainRunner):
         """
         keep = next(each for each in self.trainer.callbacks if isinstance(each, KeepWeights))
         try:
-            with _signals_restored():
+            with signals_restored():
                 self.trainer.fit(self.training_plan, self.data_splitter)
         except (KeyboardInterrupt, SystemExit):  # lightning turns the first into the second
             if not keep.interrupted:
@@ -73,7 +73,7 @@ class ClassifierRunner(TrainRunner):
 
 
 @contextmanager
-def _signals_restored() -> Iterator[None]:
+def signals_restored() -> Iterator[None]:
     """Lightning leaves Ctrl-C switched off after an interrupt; put the handler back."""
     handler = signal.getsignal(signal.SIGINT)
     try:

@@ -170,12 +170,25 @@ class SetupMixin:
     @classmethod
     def forget_cells(cls, adata: AnnData) -> None:
         """Drop an object from scvi-tools' class-level stores, which would keep it alive for ever."""
-        uuid = adata.uns.get("_scvi_uuid")
-        cls._setup_adata_manager_store.pop(uuid, None)
-        for model_id, managers in list(cls._per_instance_manager_store.items()):
-            managers.pop(uuid, None)
-            if not managers:
-                del cls._per_instance_manager_store[model_id]
+        forget(cls, adata)
+
+
+def forget(model_class: Any, adata: AnnData) -> None:
+    """:meth:`SetupMixin.forget_cells` for any class of scvi-tools.
+
+    Parameters
+    ----------
+    model_class
+        The class the object was registered with.
+    adata
+        The object.
+    """
+    uuid = adata.uns.get("_scvi_uuid")
+    model_class._setup_adata_manager_store.pop(uuid, None)
+    for model_id, managers in list(model_class._per_instance_manager_store.items()):
+        managers.pop(uuid, None)
+        if not managers:
+            del model_class._per_instance_manager_store[model_id]
 
 
 def register(

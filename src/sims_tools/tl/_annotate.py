@@ -250,7 +250,7 @@ def _results(
     allowed: np.ndarray | None,
     params: dict[str, Any],
 ) -> Results:
-    prob = _probabilities(model, found, allowed)
+    prob = probabilities_of(model, found, allowed)
     uncalled = found.empty if novel is None else found.empty | novel.rejected
     calls = call_labels(prob, uncalled=uncalled, min_confidence=params["min_confidence"])
     rejects = params["min_confidence"] is not None or novel is not None or bool(found.empty.any())
@@ -299,7 +299,7 @@ def _labels(codes: np.ndarray, classes: np.ndarray, rejects: bool) -> pd.Categor
     return pd.Categorical.from_codes(codes, names)
 
 
-def _probabilities(model: ClassifierModel, found: Inferred, allowed: np.ndarray | None) -> np.ndarray:
+def probabilities_of(model: ClassifierModel, found: Inferred, allowed: np.ndarray | None = None) -> np.ndarray:
     """Calibrated softmax; a cell without counts says nothing, so its probabilities are equal."""
     logits = np.where(found.empty[:, None], np.float32(0), found.logits)
     return model.probabilities(logits, found.seen, allowed)

@@ -113,6 +113,12 @@ def write_scores(adata: AnnData | MuData, keys: Keys, name: str, scores: Mapping
     adata.uns[keys.uns] = {**adata.uns[keys.uns], name: dict(scores)}
 
 
+def write_study(adata: AnnData | MuData, keys: Keys, entry: Mapping[str, Any]) -> None:
+    """Write the tables of a study in place of earlier ones under the same key."""
+    _own(adata)
+    adata.uns[keys.uns] = dict(entry)
+
+
 def write_embedding(data: AnnData | MuData, name: str, embedding: np.ndarray) -> None:
     """Write an embedding (n_obs, n_latent) into `.obsm`, and nothing else."""
     _own(data)

@@ -1,0 +1,109 @@
+"""What all studies share: check, divide, run, write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sims_tools._keys import Keys
+from sims_tools._log import logger
+from sims_tools.models._random import resolve_seed
+from sims_tools.models._storage import package_versions
+from sims_tools.studies._cells import StudyCells, read_cells
+from sims_tools.studies._checkpoint import Checkpoint
+from sims_tools.studies._folds import Fold
+from sims_tools.studies._jobs import run_all
+from sims_tools.studies._method import Method
+from sims_tools.studies._run import Run
+from sims_tools.studies._tables import study_tables
+from sims_tools.tl._study_methods import resolve_methods
+from sims_tools.tl._write import check_target, storable, write_study
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def run_study(
+    study: str,
+    adata: AnnData | MuData,
+    labels_key: str,
+    models: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    make_folds: Callable[[StudyCells, int], list[Fold]],
+    *,
+    reading: dict[str, Any],
+    asked: dict[str, Any],
+    n_jobs: int,
+    checkpoint: str | Path | None,
+    progress_bar: bool,
+    random_state: int | None,
+    key_added: str,
+    copy: bool,
+) -> AnnData | MuData | None:
+    """Run every method on every fold and write the tables.
+
+    Parameters
+    ----------
+    study
+        Its name.
+    adata, labels_key, n_jobs, checkpoint, progress_bar, random_state, key_added, copy
+        As the functions of :mod:`sims_tools.tl` take them.
+    models
+        As :func:`resolve_methods` takes them.
+    make_folds
+        Divides the cells, by a seed.
+    reading
+        How the object is read.
+    asked
+        What else was asked for, to be recorded.
+    """
+    check_target(adata)
+    keys, seed = Keys(key_added), resolve_seed(random_state)
+    _check_key(adata, keys)
+    _check_jobs(n_jobs)
+    methods = resolve_methods(models)
+    columns = dict.fromkeys(name for method in methods for name in method.obs_columns)
+    cells = read_cells(adata, labels_key, columns=list(columns), **reading)
+    _check_counts(methods, cells)
+    _tell_proteins(methods, cells)
+    runs = [Run(method, fold) for fold in make_folds(cells, seed) for method in methods]
+    results = run_all(runs, cells, Checkpoint(checkpoint, cells), n_jobs=n_jobs, progress_bar=progress_bar)
+    tables = study_tables(results)
+    options = {method.title: {"model": method.name, **method.options} for method in methods}
+    params = {"labels_key": labels_key, **reading, **asked, "random_state": seed}
+    entry = {
+        "study": study,
+        **tables,
+        "params": storable(params) | {"models": json.dumps(options, default=str)},
+        "versions": package_versions(),
+    }
+    if copy:
+        adata = adata.copy()
+    write_study(adata, keys, entry)
+    return adata if copy else None
+
+
+def _check_key(adata: AnnData | MuData, keys: Keys) -> None:
+    """Raise ValueError where something else stands under the key."""
+    there = adata.uns.get(keys.uns)
+    if there is not None and not (isinstance(there, Mapping) and "study" in there):
+        raise ValueError(f"`adata.uns[{keys.uns!r}]` holds something that is not a study; give another `key_added`.")
+
+
+def _check_jobs(n_jobs: object) -> None:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+        raise ValueError(f"`n_jobs={n_jobs!r}` must be a whole number: 1 or more, or -1 for one run for each core.")
+
+
+def _check_counts(methods: Sequence[Method], cells: StudyCells) -> None:
+    needing = [method.title for method in methods if method.needs_counts]
+    if needing and cells.kind.scale != "counts":
+        raise ValueError(f"{needing[0]!r} needs raw counts; the values are of the kind {cells.kind.scale!r}.")
+
+
+def _tell_proteins(methods: Sequence[Method], cells: StudyCells) -> None:
+    blind = [method.title for method in methods if not method.reads_proteins]
+    if blind and cells.proteins is not None:
+        logger.info("Read genes alone, no proteins: %s.", ", ".join(blind))
