@@ -31,7 +31,8 @@ class Baseline(Method):
     n_top_genes: ClassVar[int | None] = None
     own: ClassVar[tuple[str, ...]] = ("n_top_genes", "scale")
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See :class:`Method`."""
         known = [*self.estimator(0).get_params(), *self.own]
         check_names(f"parameter of {self.name!r}", self.options, [name for name in known if name != "random_state"])
         check_count("n_top_genes", self.options.get("n_top_genes"))

@@ -65,6 +65,13 @@ class Method(ABC):
     needs_counts: ClassVar[bool] = False
     reads_proteins: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        self.check_options()
+
+    def check_options(self) -> None:
+        """Raise TypeError or ValueError unless all options are known and in range."""
+        return
+
     @property
     @abstractmethod
     def name(self) -> str:

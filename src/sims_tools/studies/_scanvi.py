@@ -40,7 +40,8 @@ class ScanviMethod(Method):
     name = "scanvi"
     needs_counts = True
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See :class:`Method`."""
         known = ("n_top_genes", "max_epochs", "scanvi_max_epochs", "accelerator")
         check_names("parameter of 'scanvi'", self.options, known)
         for name in known[:3]:

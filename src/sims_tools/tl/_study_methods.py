@@ -39,7 +39,8 @@ class ModelMethod(Method):
 
     reads_proteins = True
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        """See :class:`Method`."""
         known = (*TRAINING_NAMES, *PROTEIN_NAMES, *_class(self).network_param_names(), *SETTING_NAMES, *BUILDING_NAMES)
         check_names(f"parameter of {self.model!r} in a study", self.options, dict.fromkeys(known))
         preset = self.options.get("preset", "default")
