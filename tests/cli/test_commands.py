@@ -103,21 +103,21 @@ def test_ctrl_c_before_the_first_epoch_is_exit_code_130(files, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sims.tl, "sims_train", interrupted)
+    monkeypatch.setattr(sims.tl, "train", interrupted)
     done = _run("train", files / "ref.h5ad", "--labels-key", "cell_type", "-o", files / "m3")
     assert done.exit_code == 130
     assert not (files / "m3").exists()
 
 
 def test_ctrl_c_later_saves_the_model_so_far(files, monkeypatch):
-    real = sims.tl.sims_train
+    real = sims.tl.train
 
     def interrupted(*args, **options):
         trained = real(*args, **options)
         trained.was_interrupted_ = True
         return trained
 
-    monkeypatch.setattr(sims.tl, "sims_train", interrupted)
+    monkeypatch.setattr(sims.tl, "train", interrupted)
     done = _run("train", files / "ref.h5ad", "--labels-key", "cell_type", "-o", files / "m4", "--max-epochs", "1")
     assert done.exit_code == 130
     assert sims.models.load(files / "m4").is_trained_
@@ -134,3 +134,20 @@ def test_demo_does_the_whole_job(tmp_path):
     assert annotated.uns["sims"]["gene_match"]["n_matched"] < annotated.uns["sims"]["gene_match"]["n_model_genes"]
     assert sims.models.load(tmp_path / "demo" / "model").is_trained_
     assert (tmp_path / "demo" / "feature_masks.png").stat().st_size > 10_000
+
+
+def test_another_architecture_is_trained_and_its_name_is_the_key(files):
+    done = _run(
+        "train", files / "ref.h5ad", "--labels-key", "cell_type", "--model", "actinn", "--max-epochs", "1",
+        "-o", files / "actinn",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "ACTINN model" in done.output
+    done = _run("annotate", files / "query.h5ad", "--model", files / "actinn", "-o", files / "called.h5ad")
+    assert done.exit_code == 0, done.output
+    called = anndata.read_h5ad(files / "called.h5ad")
+    assert "actinn" in called.obs
+    assert "actinn_masks" not in called.obsm
+    wrong = _run("train", files / "ref.h5ad", "--labels-key", "cell_type", "--model", "acttin", "-o", files / "none")
+    assert wrong.exit_code != 0
+    assert "Did you mean 'actinn'" in wrong.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import anndata as ad
@@ -28,7 +29,7 @@ def trained(request: pytest.FixtureRequest, planted: ad.AnnData) -> tuple[Any, a
 
 def test_the_table_lists_them():
     table = sims.models.available()
-    assert "sims" in table.index
+    assert {"actinn", "pollock", "sims"} <= set(table.index)
     assert table.index.name == "name"
     assert list(table.columns) == ["class", "reference", "presets"]
     assert table.index.is_unique
@@ -118,7 +119,7 @@ def test_it_annotates(trained):
     model, cells = trained
     query = cells[::-1].copy()
     sims.tl.annotate(query, model, embedding=True, top_k=2, progress_bar=False)
-    np.testing.assert_allclose(query.obsm["sims_prob"], model.predict(query, soft=True), atol=1e-5)
+    np.testing.assert_allclose(query.obsm[f"{model.name}_prob"], model.predict(query, soft=True), atol=1e-5)
     assert np.isclose(model.gene_weights.sum(), 1)
     assert model.gene_weights.shape == (60,)
 
@@ -128,3 +129,96 @@ def test_the_same_seed_builds_the_same_network(trained):
     first, second, third = (type(model)(cells, random_state=seed).module.state_dict() for seed in (5, 5, 6))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not all(torch.equal(first[name], third[name]) for name in first)
+
+
+# --- through the functions of users -----------------------------------------------------------------------------------
+
+QUIET = {"progress_bar": False}
+QUICK = {"max_epochs": 15, "learning_rate": 5e-3, "batch_size": 32, "n_members": 1, **QUIET}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def taught(request: pytest.FixtureRequest, planted: ad.AnnData) -> tuple[Any, ad.AnnData]:
+    """The architecture's default, taught the planted classes by a few steps of a high rate."""
+    cells = planted.copy()
+    return sims.tl.train(cells, "cell_type", model=request.param, **QUICK), cells
+
+
+def test_it_learns_planted_classes(taught):
+    model, cells = taught
+    assert type(model).name == model.name
+    held_out = (cells.obs[f"{model.name}_split"] == "validation").to_numpy()
+    assert (model.predict(cells)[held_out] == cells.obs["cell_type"][held_out]).mean() > 0.8
+
+
+def test_training_leaves_its_record_and_nothing_else(taught, planted, snapshot, changes):
+    model, cells = taught
+    assert changes(snapshot(planted), snapshot(cells)) == {f"obs/{model.name}_split", f"uns/{model.name}"}
+    record = cells.uns[model.name]
+    assert record["params"]["model"] == model.name
+    assert list(record["features"]) == list(model.genes)
+    assert set(model.genes) <= set(planted.var_names)
+
+
+def test_the_same_seed_trains_the_same_model(taught, planted):
+    how = {"model": taught[0].name, **QUICK, "max_epochs": 1}
+    model, twin = (sims.tl.train(planted.copy(), "cell_type", **how) for _ in range(2))
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, twin.module.state_dict()[name]), name
+    assert model.predict(planted, soft=True).equals(twin.predict(planted, soft=True))
+
+
+def test_a_saved_model_annotates_and_embeds_as_the_one_in_memory(taught, planted, tmp_path):
+    model, _ = taught
+    model.save(tmp_path / "model")
+    first, second = planted.copy(), planted[:, ::-1].copy()
+    for cells, trained in ((first, model), (second, tmp_path / "model")):
+        sims.tl.annotate(cells, trained, prediction_sets=0.2, reject=0.1, groupby="donor", **QUIET)
+        sims.tl.embed(cells, trained, **QUIET)
+    name = model.name
+    np.testing.assert_allclose(first.obsm[f"{name}_prob"], second.obsm[f"{name}_prob"], atol=1e-5)
+    np.testing.assert_allclose(first.obsm[f"X_{name}"], second.obsm[f"X_{name}"], rtol=1e-4, atol=1e-4)
+    first.write_h5ad(tmp_path / "cells.h5ad")
+    assert ad.read_h5ad(tmp_path / "cells.h5ad").obs[name].equals(first.obs[name])
+
+
+def test_its_annotation_is_evaluated(taught, planted):
+    model, cells = taught[0], planted.copy()
+    sims.tl.annotate(cells, model, prediction_sets=0.2, **QUIET)
+    sims.tl.evaluate(cells, "cell_type", key=model.name)
+    table = sims.get.evaluation_df(cells, key=model.name)
+    assert len(table)
+
+
+def test_masks_are_written_where_it_has_any_and_missed_by_name_where_not(taught, planted):
+    model, cells = taught[0], planted.copy()
+    sims.tl.annotate(cells, model, masks=True, **QUIET)
+    has_masks = next(iter(model.infer(cells, explain=True))).masks is not None
+    assert (f"{model.name}_masks" in cells.obsm) == has_masks
+    if has_masks:
+        sims.tl.rank_mask_genes(cells, key=model.name)
+    else:
+        with pytest.raises(KeyError, match="Only models that have masks"):
+            sims.tl.rank_mask_genes(cells, key=model.name)
+
+
+def test_genes_missing_from_a_query_are_borne(taught, planted):
+    model = taught[0]
+    fewer = planted[:, 3:].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sims.tl.annotate(fewer, model, **QUIET)
+    assert (fewer.obs[model.name] == fewer.obs["cell_type"]).mean() > 0.7
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_reads_proteins_beside_genes_or_says_that_it_does_not(name, cite):
+    try:
+        model = sims.tl.train(cite, "cell_type", model=name, **{**QUICK, "max_epochs": 1})
+    except ValueError as error:
+        assert "protein" in str(error)  # noqa: PT017
+        return
+    sims.tl.annotate(cite, model, **QUIET)
+    genes = cite.mod["rna"].copy()
+    sims.tl.annotate(genes, model, **QUIET)
+    assert cite.obsm[f"{name}_prob"].shape == genes.obsm[f"{name}_prob"].shape == (200, 3)

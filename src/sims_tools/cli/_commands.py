@@ -12,6 +12,7 @@ import click
 from anndata import AnnData
 
 from sims_tools import tl
+from sims_tools.models import load
 
 
 def run_train(
@@ -20,6 +21,7 @@ def run_train(
     labels_key: str,
     output: Path,
     layer: str | None,
+    model_name: str,
     preset: str,
     unlabeled_category: str,
     split_by: str | None,
@@ -33,9 +35,10 @@ def run_train(
 ) -> None:
     """Train on a file and save the model; after Ctrl-C the model so far is saved and the exit code is 130."""
     _check_free(output, overwrite)
-    model = tl.sims_train(
+    model = tl.train(
         anndata.read_h5ad(reference),
         labels_key,
+        model=model_name,
         layer=layer,
         preset=preset,
         unlabeled_category=unlabeled_category,
@@ -80,7 +83,7 @@ def run_annotate(
     model: Path,
     output: Path,
     layer: str | None,
-    key_added: str,
+    key_added: str | None,
     min_confidence: float | None,
     reject: float | None,
     prediction_sets: float | None,
@@ -95,9 +98,11 @@ def run_annotate(
     """Annotate a file and write the annotated copy."""
     _check_free(output, overwrite)
     adata = anndata.read_h5ad(query)
+    trained = load(model)
+    key = trained.name if key_added is None else key_added
     tl.annotate(
         adata,
-        model,
+        trained,
         layer=layer,
         masks=masks,
         top_k=top_k,
@@ -108,12 +113,12 @@ def run_annotate(
         prediction_sets=prediction_sets,
         batch_size=batch_size,
         progress_bar=not quiet,
-        key_added=key_added,
+        key_added=key,
     )
     write_whole(adata, output)
     if not quiet:
         click.echo(f"{adata.n_obs} cells annotated, saved in {output}")
-        for label, count in adata.obs[key_added].value_counts().items():
+        for label, count in adata.obs[key].value_counts().items():
             if count:
                 click.echo(f"  {count:>8}  {label}")
 

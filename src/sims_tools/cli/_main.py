@@ -43,7 +43,12 @@ def demo(**options: Any) -> None:
 @click.option("--labels-key", required=True, metavar="COLUMN", help="Column of .obs with the labels.")
 @click.option("-o", "--output", required=True, type=_PATH, metavar="MODEL", help="Folder for the model.")
 @_layer
-@click.option("--preset", default="default", show_default=True, help="Recipe: default, sims or sctab.")
+@click.option(
+    "--model", "model_name", default="sims", show_default=True, help="Architecture: sims, actinn, pollock, ..."
+)
+@click.option(
+    "--preset", default="default", show_default=True, help="Recipe of the architecture; of sims also sims, sctab."
+)
 @click.option("--unlabeled-category", default="Unknown", show_default=True, help="Label that means no label.")
 @click.option("--split-by", metavar="COLUMN", help="Hold out whole groups (donors, batches) for validation.")
 @click.option("--validation-size", default=0.1, show_default=True, help="Share of each class held out.")
@@ -67,7 +72,7 @@ def train(**options: Any) -> None:
 @click.option("--model", required=True, type=_PATH, metavar="MODEL", help="Folder of a saved model.")
 @click.option("-o", "--output", required=True, type=_PATH, metavar="OUT.h5ad", help="Annotated copy to write.")
 @_layer
-@click.option("--key-added", default="sims", show_default=True, help="Name for what is written.")
+@click.option("--key-added", metavar="NAME", help="Name for what is written.  [default: the architecture's]")
 @click.option("--min-confidence", type=float, help='Smallest probability that is called; below it, "Unknown".')
 @click.option("--reject", type=float, help='Share of known cells that may be lost to call cells unlike them "Unknown".')
 @click.option("--prediction-sets", type=float, help="Share of cells whose set may miss the true class.")

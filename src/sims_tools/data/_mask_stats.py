@@ -18,7 +18,10 @@ from ._features import PROTEIN, RNA, ROLES, feature_names
 from ._obs_columns import obs_column
 from ._parts import is_mudata, spread_rows
 
-_REMEDY = "Run `sims.tl.annotate(..., masks=True)` first, and give the same `key` here as `key_added` there."
+_REMEDY = (
+    "Run `sims.tl.annotate(..., masks=True)` first, and give the same `key` here as `key_added` there. Only models "
+    "that have masks, as SIMS does, write them."
+)
 _ROWS = 1 << 16  # cells per product: bounds the float64 copy that scipy makes of a float32 block
 
 

@@ -4,13 +4,17 @@ from ._available import available, get_model_class, load
 from ._base import ClassifierModel
 from ._preset import Preset
 from ._settings import TrainingSettings
+from .actinn import ACTINN
 from .cite_autoencoder import CITEAutoencoder
+from .pollock import Pollock
 from .sims import SIMS
 
 __all__ = [
+    "ACTINN",
     "SIMS",
     "CITEAutoencoder",
     "ClassifierModel",
+    "Pollock",
     "Preset",
     "TrainingSettings",
     "available",

@@ -43,6 +43,8 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, Ba
         Name of the recipe in :attr:`presets`.
     scale_genes
         Overrule the preset: divide genes by their standard deviation over the training cells.
+    center_genes
+        Overrule the preset: z-scores, with the mean and standard deviation of the training cells.
     gene_dropout
         Overrule the preset: share of the entries set to zero while training.
     n_members
@@ -81,6 +83,7 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, Ba
         *,
         preset: str = "default",
         scale_genes: bool | None = None,
+        center_genes: bool | None = None,
         gene_dropout: float | None = None,
         n_members: int | None = None,
         protein_transform: str = "clr",
@@ -97,6 +100,7 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, Ba
         self.params_ = {
             "preset": preset,
             "scale_genes": recipe.scale_genes if scale_genes is None else bool(scale_genes),
+            "center_genes": recipe.center_genes if center_genes is None else bool(center_genes),
             "gene_dropout": recipe.gene_dropout if gene_dropout is None else as_plain(gene_dropout),
             "network": self._network_params(recipe, network_params, with_proteins=bool(self.proteins_)),
             "random_state": resolve_seed(random_state),
@@ -139,6 +143,7 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, Ba
             gene_dropout=self.params_["gene_dropout"],
             n_proteins=len(self.proteins_),
             modality_dropout=self.params_.get("modality_dropout", 0.0),
+            center_genes=self.params_["center_genes"],
         )
         params, n_members = dict(self.params_["network"]), self.params_["n_members"]
         if params.get("max_selected") is not None:
@@ -210,7 +215,7 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, Ba
 
         What the network could not do yet when the model was saved it does not do.
         """
-        flat = {"n_members": 1, **params}  # models of before there were several
+        flat = {"n_members": 1, "center_genes": False, **params}  # models of before there were these
         preset = flat.pop("preset")
         network = {**cls._network_defaults(), **flat.pop("network")}
         return {**network, **flat, "preset": preset if preset in cls.presets else "default"}

@@ -16,9 +16,9 @@ MAX_SCALED = 10.0
 class CountTransform(nn.Module):
     """Linear counts to log1p CP10K, optionally divided by each gene's standard deviation.
 
-    Genes are scaled but never centred: zero counts stay zero. While training, entries are set to zero at random, so
-    that genes missing from a query cost accuracy gently. Of sparse rows only what is stored is touched: what becomes
-    zero stays stored as a zero, so that the pattern is shared with the counts.
+    Genes are scaled and, unless that is asked for, not centred: zero counts stay zero. While training, entries are set
+    to zero at random, so that genes missing from a query cost accuracy gently. Of sparse rows only what is stored is
+    touched: what becomes zero stays stored as a zero, so that the pattern is shared with the counts.
 
     Proteins, the last features, come on a linear scale on which the same logarithm gives their own transform
     (:class:`~sims_tools.data._joint.JointRows`). While training, one modality or the other of some cells is hidden, so
@@ -36,9 +36,13 @@ class CountTransform(nn.Module):
         Of the features; 0 where all are genes.
     modality_dropout
         Share of the cells of which genes (of one half) or proteins (of the other) are hidden while training.
+    center_genes
+        z-scores: scale, subtract the mean of the training cells (to be fitted) and do not cut off. What is read
+        becomes dense. Of a cell that has no counts of a modality, all its features are at the mean.
     """
 
     gene_scale: Tensor
+    gene_mean: Tensor
 
     def __init__(
         self,
@@ -48,23 +52,34 @@ class CountTransform(nn.Module):
         gene_dropout: float = 0.0,
         n_proteins: int = 0,
         modality_dropout: float = 0.0,
+        center_genes: bool = False,
     ) -> None:
         super().__init__()
-        self.scale_genes = scale_genes
+        self.scale_genes = scale_genes or center_genes
+        self.center_genes = center_genes
         self.gene_dropout = gene_dropout
         self.n_proteins = n_proteins
         self.modality_dropout = modality_dropout
         self._first_protein = n_genes - n_proteins
         self.register_buffer("gene_scale", torch.ones(n_genes))
+        if center_genes:
+            self.register_buffer("gene_mean", torch.zeros(n_genes))
 
-    def fit(self, variance: Tensor) -> None:
-        """Take the variance (p,) of each gene over the training cells; a constant gene is silenced."""
+    def fit(self, variance: Tensor, mean: Tensor | None = None) -> None:
+        """Take the variance (p,) of each gene over the training cells; a constant gene is silenced.
+
+        The mean (p,) is wanted where genes are centred.
+        """
         deviation = variance.sqrt()
         scale = torch.where(deviation > 0, 1 / deviation.clamp_min(1e-12), torch.zeros_like(deviation))
         self.gene_scale.copy_(scale)
+        if self.center_genes and mean is not None:
+            self.gene_mean.copy_(mean)
 
     def forward(self, counts: Tensor | SparseRows, totals: Tensor) -> Tensor | SparseRows:
         """(B, p) linear counts and (B, 1) totals to (B, p) network input; a cell without counts is all zero."""
+        if self.center_genes and isinstance(counts, SparseRows):
+            counts = counts.to_dense()
         factors = TARGET_SUM / torch.where(totals > 0, totals, 1.0)
         if isinstance(counts, SparseRows):
             scale = self.gene_scale.index_select(0, counts.indices) if self.scale_genes else None
@@ -75,6 +90,8 @@ class CountTransform(nn.Module):
                 values = values.mul_(self._shown_stored(counts))
             return counts.with_values(values)
         values = self._values(counts, factors, self.gene_scale if self.scale_genes else None)
+        if self.center_genes:
+            values = values.mul_(self._by_modality(*self._measured(counts)))
         if self._drops:
             values = values.mul_(self._kept(values, torch.arange(values.shape[1], device=values.device)))
         return values.mul_(self._shown(counts)) if self._hides else values
@@ -82,9 +99,11 @@ class CountTransform(nn.Module):
     def _values(self, counts: Tensor, factors: Tensor, scale: Tensor | None) -> Tensor:
         """Each count times the factor of its cell, to logarithms, over its gene's deviation."""
         x = (counts * factors).log1p_()
-        if scale is not None:
-            x = x.mul_(scale).clamp_max_(MAX_SCALED)
-        return x
+        if scale is None:
+            return x
+        if self.center_genes:
+            return x.sub_(self.gene_mean).mul_(scale)
+        return x.mul_(scale).clamp_max_(MAX_SCALED)
 
     def _kept(self, x: Tensor, columns: Tensor) -> Tensor:
         """Bool, as x: entries that stay. Proteins do: where one alone marks a class, nothing makes up for it."""
@@ -108,10 +127,20 @@ class CountTransform(nn.Module):
 
     def _shown(self, counts: Tensor) -> Tensor:
         """(B, p) bool: the same for dense counts."""
-        genes, proteins = counts[:, : self._first_protein], counts[:, self._first_protein :]
-        hides_genes, hides_proteins = self._hidden((genes != 0).any(1), (proteins != 0).any(1))
-        hidden = (hides_genes[:, None].expand_as(genes), hides_proteins[:, None].expand_as(proteins))
-        return ~torch.cat(hidden, dim=1)
+        hides_genes, hides_proteins = self._hidden(*self._measured(counts))
+        return ~self._by_modality(hides_genes, hides_proteins)
+
+    def _measured(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) bool each: cells with counts of genes, and of proteins."""
+        there = counts != 0
+        return there[:, : self._first_protein].any(1), there[:, self._first_protein :].any(1)
+
+    def _by_modality(self, of_genes: Tensor, of_proteins: Tensor) -> Tensor:
+        """(B, p): what is said of each cell's genes and of its proteins, at each of them."""
+        n_genes = self._first_protein
+        return torch.cat(
+            [of_genes[:, None].expand(-1, n_genes), of_proteins[:, None].expand(-1, self.n_proteins)], dim=1
+        )
 
     def _hidden(self, has_genes: Tensor, has_proteins: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) bool each: cells whose genes, or whose proteins, are hidden; of a cell with one of them, neither."""

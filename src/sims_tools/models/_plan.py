@@ -167,6 +167,11 @@ class ClassificationPlan(TrainingPlan):
                 "scheduler": schedules.OneCycleLR(optimizer, settings.learning_rate, total_steps=total),
                 "interval": "step",
             }
+        if settings.schedule == "steps":
+            return {
+                "scheduler": schedules.StepLR(optimizer, settings.lr_steps, settings.lr_factor),
+                "interval": "step",
+            }
         if settings.schedule == "exponential":
             return {"scheduler": schedules.ExponentialLR(optimizer, settings.lr_factor)}
         if settings.schedule == "plateau" and self._validates():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sims_tools.data._cell_filter import CellFilter
 from sims_tools.data._gene_choice import GeneChoice
 from sims_tools.models._settings import TrainingSettings
 
@@ -37,6 +38,10 @@ class Preset:
         Train on so many genes, where `gene_choice` ranks them; None takes all.
     scale_genes
         Divide each gene by its standard deviation over the training cells.
+    center_genes
+        z-scores: scale genes so and subtract their mean over the training cells. What the network reads is dense then.
+    cell_filter
+        Which labelled cells take part in training.
     gene_dropout
         Share of the entries set to zero while training.
     modality_dropout
@@ -52,6 +57,8 @@ class Preset:
     gene_choice: str = "variance_and_class"
     n_top_genes: int | None = None
     scale_genes: bool = False
+    center_genes: bool = False
+    cell_filter: CellFilter = CellFilter()
     gene_dropout: float = 0.0
     modality_dropout: float = 0.2
     network_with_proteins: Mapping[str, Any] = field(default_factory=dict)

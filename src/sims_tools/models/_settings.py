@@ -30,7 +30,10 @@ class TrainingSettings:
         Of the optimiser. With the one-cycle schedule the learning rate is its peak.
     schedule
         "plateau" (times `lr_factor` after `lr_patience` epochs without a lower validation loss), "one_cycle"
-        (Smith and Topin 2019, over all epochs), "exponential" (times `lr_factor` each epoch) or "constant".
+        (Smith and Topin 2019, over all epochs), "exponential" (times `lr_factor` each epoch), "steps" (times
+        `lr_factor` after every `lr_steps` minibatches) or "constant".
+    lr_steps
+        Minibatches after which the rate falls, with that schedule.
     class_weights
         Power of the inverse class frequency in the loss: 1 weighs all classes alike, 0 all cells alike.
     label_smoothing
@@ -57,9 +60,10 @@ class TrainingSettings:
     optimizer: Literal["Adam", "AdamW"] = "AdamW"
     learning_rate: float = 5e-3
     weight_decay: float = 0.05
-    schedule: Literal["plateau", "one_cycle", "exponential", "constant"] = "one_cycle"
+    schedule: Literal["plateau", "one_cycle", "exponential", "steps", "constant"] = "one_cycle"
     lr_factor: float = 0.75
     lr_patience: int = 20
+    lr_steps: int = 1000
     class_weights: float = 0.0
     label_smoothing: float = 0.0
     penalty_warmup: float = 0.0
@@ -73,10 +77,10 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, ("Adam", "AdamW"))
         check_choice("monitor", self.monitor, (*SCORES, "validation_loss"))
-        check_choice("schedule", self.schedule, ("plateau", "one_cycle", "exponential", "constant"))
+        check_choice("schedule", self.schedule, ("plateau", "one_cycle", "exponential", "steps", "constant"))
         for name in ("max_epochs", "batch_size"):
             check_count(name, getattr(self, name))
-        for name in ("learning_rate", "lr_factor"):
+        for name in ("learning_rate", "lr_factor", "lr_steps"):
             check_positive(name, getattr(self, name))
         for name in ("weight_decay", "lr_patience", "class_weights", "gradient_clip", "patience"):
             check_positive(name, getattr(self, name), zero=True)

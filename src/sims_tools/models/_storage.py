@@ -54,9 +54,7 @@ def describe(model: Any) -> dict[str, Any]:
         "transform": {
             "input": "raw counts, or values proportional to them within each cell",
             "normalisation": f"log1p of counts per {TARGET_SUM:.0f}, totals over all genes of the cell",
-            "scaling": f"divided by the training cells' standard deviation, at most {MAX_SCALED:g}"
-            if model.params_["scale_genes"]
-            else "none",
+            "scaling": _scaling(model.params_),
             **({"proteins": _PROTEIN_TRANSFORMS[model.params_["protein_transform"]]} if model.proteins_ else {}),
         },
         "params": model.params_,
@@ -71,6 +69,14 @@ def describe(model: Any) -> dict[str, Any]:
         },
         "history": history_lists(model),
     }
+
+
+def _scaling(params: dict[str, Any]) -> str:
+    """What is done to genes after the logarithm."""
+    if params["center_genes"]:
+        return "z-scores with the training cells' mean and standard deviation"
+    by_deviation = f"divided by the training cells' standard deviation, at most {MAX_SCALED:g}"
+    return by_deviation if params["scale_genes"] else "none"
 
 
 def history_lists(model: Any) -> dict[str, list[float | None]]:

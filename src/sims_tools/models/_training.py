@@ -126,12 +126,15 @@ class TrainingMixin(Knowledge):
         transform = self.module.transform
         if not transform.scale_genes:
             return
-        n_genes = len(self.genes_)
-        if variance is None:
-            _, variance = gene_moments(dataset.linear_blocks(train), n_genes)
+        n_genes, mean = len(self.genes_), None
+        if variance is None or transform.center_genes:
+            mean, variance = gene_moments(dataset.linear_blocks(train), n_genes)
         if variance.shape != (n_genes,):
             raise ValueError(f"`gene_variance` has shape {variance.shape}; expected ({n_genes},): one for each gene.")
-        transform.fit(torch.from_numpy(variance))
+        if transform.center_genes:  # a sample's, as scanpy's `pp.scale` takes it
+            transform.fit(torch.from_numpy(variance * len(train) / max(len(train) - 1, 1)), torch.from_numpy(mean))
+        else:
+            transform.fit(torch.from_numpy(variance))
 
     def _set_loss(self, codes: np.ndarray, settings: TrainingSettings) -> None:
         counts = torch.from_numpy(np.bincount(codes, minlength=len(self.classes_)))

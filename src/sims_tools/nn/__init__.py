@@ -3,6 +3,7 @@
 from ._cite_network import CITENetwork, CITEOutput
 from ._ensemble import Ensemble
 from ._ghost_norm import GhostBatchNorm
+from ._mlp import MLP, InputLinear
 from ._optimizer import Follower, ThreadedAdam, ThreadedAdamW
 from ._output import NetworkOutput
 from ._paths import steady_threads
@@ -11,12 +12,14 @@ from ._selectors import SELECTORS, entmax15, get_selector, sparsemax
 from ._tabnet import TabNet
 
 __all__ = [
+    "MLP",
     "SELECTORS",
     "CITENetwork",
     "CITEOutput",
     "Ensemble",
     "Follower",
     "GhostBatchNorm",
+    "InputLinear",
     "NetworkOutput",
     "SparseRows",
     "TabNet",

@@ -78,7 +78,7 @@ def annotate(
         `None` takes the entry that the model was trained on, where there is one of that name.
     %(input_kind)s
     masks
-        Write the feature masks.
+        Write the feature masks, where the model's architecture has masks, as SIMS does.
     embedding
         Write the embedding, what the network's output layer reads.
     top_k

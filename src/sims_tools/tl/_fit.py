@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from sims_tools._keys import Keys
 from sims_tools._log import logger as log
 from sims_tools._validate import check_choice, check_fraction, check_names
+from sims_tools.data._cell_filter import CellFilter, filter_cells
 from sims_tools.data._gene_choice import BY_FILTER, BY_NUMBER, GeneChoice, choose_genes
 from sims_tools.data._moments import gene_moments
 from sims_tools.data._reference import (
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=ClassifierModel)
 
-BUILDING_NAMES = ("scale_genes", "gene_dropout", "n_members", "modality_dropout")
+FILTER_NAMES = tuple(field.name for field in fields(CellFilter))
+
+BUILDING_NAMES = ("scale_genes", "center_genes", "gene_dropout", "n_members", "modality_dropout")
 """What a model is built with beside parameters of its network."""
 
 PRESET = "preset"
@@ -74,10 +78,12 @@ def fit_model(
         raise TypeError(f"`unlabeled_category={unlabeled_category!r}` must be text.")
     keys = Keys(model_class.name if key_added is None else key_added)
     random_state = resolve_seed(random_state)
-    known = (*model_class.network_param_names(), *SETTING_NAMES, *BUILDING_NAMES)
+    known = (*model_class.network_param_names(), *SETTING_NAMES, *BUILDING_NAMES, *FILTER_NAMES)
     check_names("parameter", params, known)
     settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
-    building = {name: value for name, value in params.items() if name not in SETTING_NAMES}
+    filtering = {name: value for name, value in params.items() if name in FILTER_NAMES}
+    building = {name: params[name] for name in params.keys() - settings.keys() - filtering.keys()}
+    cell_filter = replace(recipe.cell_filter, **filtering)
     change_settings(recipe.training, max_epochs=run["max_epochs"], **settings)
     choice = _gene_choice(recipe, gene_choice, n_top_genes)
 
@@ -93,6 +99,8 @@ def fit_model(
     }
     with ExitStack() as closing:
         whole, labels_key = cells.read(labels_key, closing, reading), in_words(labels_key)
+        if not cell_filter.is_open:
+            whole = filter_cells(whole, cell_filter, labels_key)
         report_classes(whole.labels, labels_key)
         split = _split(cells, whole.labels.codes, validation_size, split_by, random_state)
         reference, variance = _with_chosen_genes(whole, split[0], choice)
@@ -109,6 +117,7 @@ def fit_model(
         asked = {
             "n_top_genes": choice.n_top,
             "gene_choice": choice.way,
+            **({} if cell_filter.is_open else {"cell_filter": asdict(cell_filter)}),
             "split_by": in_words(split_by),
             "validation_size": validation_size,
         }
