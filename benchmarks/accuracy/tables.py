@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from benchmarks.speed.markdown import paragraphs, table
 from benchmarks.speed.screen import seconds, size
@@ -19,18 +21,22 @@ def machine(results: Results) -> str:
     """What it ran on, and the commands."""
     if not results.machines:
         return ""
-    last = results.machines[-1]
+    rows = machine_rows(results.machines)
+    threads = ["threads", f"{results.machines[-1]['threads']} for each method"]
+    return table(["", ""], [rows[0], threads, *rows[1:], ["seeds", _seeds(results)]], numbers_from=2)
+
+
+def machine_rows(machines: list[dict[str, Any]]) -> list[list[str]]:
+    """Machine, dates, versions and commands of the runs that a file of results is of."""
+    last = machines[-1]
     packages = ", ".join(f"{name} {version}" for name, version in last["packages"].items() if version)
-    commits = ", ".join(dict.fromkeys(str(each["commit"]) for each in results.machines))
-    rows = [
+    commits = ", ".join(dict.fromkeys(str(each["commit"]) for each in machines))
+    return [
         ["machine", f"{last['cpu']}, {last['cores']} cores, {size(last['memory'])}"],
-        ["threads", f"{last['threads']} for each method"],
-        ["dates", " to ".join(dict.fromkeys([results.machines[0]["date"], last["date"]]))],
+        ["dates", " to ".join(dict.fromkeys([machines[0]["date"], last["date"]]))],
         ["versions", f"Python {last['python']}, {packages}; commit {commits}"],
-        ["commands", "; ".join(dict.fromkeys(f"`{each['command']}`" for each in results.machines))],
-        ["seeds", _seeds(results)],
+        ["commands", "; ".join(dict.fromkeys(f"`{each['command']}`" for each in machines))],
     ]
-    return table(["", ""], rows, numbers_from=2)
 
 
 def _seeds(results: Results) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scanpy as sc
+from benchmarks.accuracy.cells import COUNTS, Cells, lay_out
 from mudata import MuData
 from scipy import sparse
 
@@ -70,28 +70,19 @@ QUERIES: dict[str, Callable[[MuData, int], MuData]] = {
 
 def counts(mdata: MuData, name: str, features: np.ndarray) -> sparse.csr_matrix:
     """(n, n_features) counts of a modality, a feature by its name or by that of another panel; zero where missing."""
-    out = sparse.csr_matrix((mdata.n_obs, len(features)), dtype=np.float32)
     if name not in mdata.mod:
-        return out
+        return sparse.csr_matrix((mdata.n_obs, len(features)), dtype=np.float32)
     there = mdata.mod[name]
-    index = pd.Index(there.var_names.str.removesuffix(KIT)).get_indexer(features)
-    chosen = np.flatnonzero(index >= 0)
-    place = sparse.csr_matrix(
-        (np.ones(len(chosen), np.float32), (index[chosen], chosen)), shape=(there.n_vars, len(features))
-    )
-    return sparse.csr_matrix(there.X @ place)
+    return lay_out(there.X, there.var_names.str.removesuffix(KIT).to_numpy(), features)
 
 
-def log_cp10k(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """log1p of counts per 10,000."""
-    adata = ad.AnnData(matrix.copy())
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    return adata.X
+def log_genes(mdata: MuData, genes: np.ndarray) -> sparse.csr_matrix:
+    """(n, n_genes) log1p of counts per 10,000 of these genes."""
+    return Cells(counts(mdata, RNA, genes), genes, COUNTS).log1p()
 
 
 def joined(mdata: MuData, genes: np.ndarray, proteins: np.ndarray) -> sparse.csr_matrix:
     """(n, n_genes + n_proteins) log1p CP10K of genes and CLR of proteins, as SIMS normalises them."""
-    sides = [log_cp10k(counts(mdata, RNA, genes))] if len(genes) else []
+    sides = [log_genes(mdata, genes)] if len(genes) else []
     sides += [clr(counts(mdata, PROTEIN, proteins))] if len(proteins) else []
     return sparse.hstack(sides, format="csr")

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 import sims_tools as sims
 
-from .cells import KIT, PROTEIN, RNA, counts, joined, log_cp10k
+from .cells import KIT, PROTEIN, RNA, counts, joined, log_genes
 
 N_GENES = 2000
 N_COMPONENTS = 50
@@ -147,13 +147,13 @@ class Components(Latent):
     reads = (RNA,)
 
     def train(self, mdata: MuData) -> None:
-        logged = log_cp10k(counts(mdata, RNA, self.genes)).toarray()
+        logged = log_genes(mdata, self.genes).toarray()
         self.mean = logged.mean(0)
         n_components = min(N_COMPONENTS, *logged.shape)
         self.axes = np.linalg.svd(logged - self.mean, full_matrices=False)[2][:n_components]
 
     def latent(self, mdata: MuData) -> np.ndarray:
-        return (log_cp10k(counts(mdata, RNA, self.genes)).toarray() - self.mean) @ self.axes.T
+        return (log_genes(mdata, self.genes).toarray() - self.mean) @ self.axes.T
 
 
 class Autoencoder(Latent):

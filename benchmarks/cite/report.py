@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 from benchmarks.accuracy import lines
+from benchmarks.accuracy.tables import machine_rows
 from benchmarks.speed.markdown import publish, table
-from benchmarks.speed.screen import size
 
 from .cells import QUERIES
 from .methods import METHODS
@@ -19,17 +19,7 @@ Line = lines.Line
 def machine(found: list[Line]) -> str:
     """What it ran on, and the commands."""
     runs = [line for line in found if line["section"] == lines.MACHINE]
-    if not runs:
-        return ""
-    last = runs[-1]
-    packages = ", ".join(f"{name} {version}" for name, version in last["packages"].items() if version)
-    rows = [
-        ["machine", f"{last['cpu']}, {last['cores']} cores, {size(last['memory'])}"],
-        ["date", last["date"]],
-        ["versions", f"Python {last['python']}, {packages}; commit {last['commit']}"],
-        ["commands", "; ".join(dict.fromkeys(f"`{each['command']}`" for each in runs))],
-    ]
-    return table(["", ""], rows, numbers_from=2)
+    return table(["", ""], machine_rows(runs), numbers_from=2) if runs else ""
 
 
 def queries(scores: pd.DataFrame) -> str:
