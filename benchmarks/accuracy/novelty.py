@@ -25,7 +25,14 @@ from .study import Line, Study, parser
 FEWEST_CELLS = 10
 REJECT = 0.05
 KEY, LABELS = "sims", "labels"
-SCORES = {"novelty": "ours", "probability": "largest probability", "energy": "energy of the logits"}
+SCORES = {
+    "novelty": "ours",
+    "neighbors": "ours with neighbors",
+    "probability": "largest probability",
+    "energy": "energy of the logits",
+}
+
+REJECTING = ("novelty", "neighbors")
 
 
 def classes_of(cells: LabelledSet, most: int | None) -> list[str]:
@@ -55,18 +62,19 @@ def measure(cells: LabelledSet, asked: Line) -> Line:
     took = time.perf_counter() - start
     asked = np.concatenate([test, np.flatnonzero(cells.labels == novel)])
     query = cells.cells.take(asked).adata()
-    sims.tl.annotate(query, model, masks=False, reject=REJECT, progress_bar=False, key_added=KEY)
-    is_novel = cells.labels[asked] == novel
-    scores = {
-        "novelty": query.obs[f"{KEY}_novelty"].fillna(1.0).to_numpy(),
+    is_novel, scores, rejected = cells.labels[asked] == novel, {}, {}
+    for name, by in (("neighbors", "neighbors"), ("novelty", "cell")):
+        sims.tl.annotate(query, model, masks=False, reject=REJECT, reject_by=by, progress_bar=False, key_added=KEY)
+        scores[name] = query.obs[f"{KEY}_novelty"].fillna(1.0).to_numpy()
+        rejected[name] = (query.obs[KEY] == "Unknown").to_numpy()
+    scores |= {
         "probability": -query.obs[f"{KEY}_confidence"].to_numpy(),
         "energy": Energy().score(np.concatenate([each.logits for each in model.infer(query)])),
     }
-    rejected = (query.obs[KEY] == "Unknown").to_numpy()
     return {
         **{name: float(roc_auc_score(is_novel, each)) for name, each in scores.items()},
-        "rejected_known": float(rejected[~is_novel].mean()),
-        "rejected_novel": float(rejected[is_novel].mean()),
+        **{f"{name}_known": float(each[~is_novel].mean()) for name, each in rejected.items()},
+        **{f"{name}_novel": float(each[is_novel].mean()) for name, each in rejected.items()},
         "n_train": len(train),
         "n_known": len(test),
         "n_novel": int(is_novel.sum()),
@@ -77,8 +85,9 @@ def measure(cells: LabelledSet, asked: Line) -> Line:
 def summarise(found: list[Line]) -> str:
     """Means over classes and seeds: a row for each set, and for all classes and all sets."""
     frame = pd.DataFrame(found)
-    columns = [*SCORES, "rejected_known", "rejected_novel"]
-    head = ["set", "classes", *(f"AUROC, {title}" for title in SCORES.values()), "known rejected", "novel rejected"]
+    columns = [*SCORES, *(f"{name}_{cells}" for name in REJECTING for cells in ("known", "novel"))]
+    head = ["set", "classes", *(f"AUROC, {title}" for title in SCORES.values())]
+    head += [f"{cells} rejected, {SCORES[name]}" for name in REJECTING for cells in ("known", "novel")]
     by_set = frame.groupby("set")[columns].mean()
     counts = frame.groupby("set")["class"].nunique()
     rows = [[name, str(counts[name]), *_numbers(values)] for name, values in by_set.iterrows()]

@@ -60,7 +60,7 @@ def test_both_parts_are_needed():
     cells = draw(200, rng, known)[0]
     first, second = draw(200, rng, range(1))[0], draw(200, rng, range(1, 2))[0]
     between = sparse.csr_matrix(np.log1p((np.expm1(first.toarray()) + np.expm1(second.toarray())) / 2))
-    distance, energy = (np.median(fitted._parts(between), axis=0) - fitted.middle) / fitted.spread
+    distance, energy = (np.median(fitted._parts(between)[0], axis=0) - fitted.middle) / fitted.spread
     assert energy > distance
     assert auroc(fitted.score(cells), fitted.score(between)) > 0.85
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.metrics import roc_auc_score
 
 import sims_tools as sims
 
@@ -82,6 +84,51 @@ def test_more_is_rejected_where_more_may_be(query, model):
     assert not (rejected[0] & ~rejected[1]).any()
     assert not (rejected[1] & ~rejected[2]).any()
     assert rejected[0].sum() < rejected[2].sum()
+
+
+def noisy(query: ad.AnnData) -> ad.AnnData:
+    """The same cells with a twentieth of their counts, of which one alone says little."""
+    counts = sparse.csr_matrix(query.X)
+    counts.data = np.random.default_rng(0).binomial(counts.data.astype(int), 0.05).astype(np.float32)
+    counts.eliminate_zeros()
+    query.X = counts
+    return query
+
+
+def test_a_population_is_found_where_single_cells_are_not(query, model):
+    novel, found = is_novel(query), {}
+    for by in ("cell", "neighbors"):
+        annotated = sims.tl.annotate(noisy(query.copy()), model, reject=0.05, reject_by=by, copy=True, **QUIET)
+        found[by] = annotated.obs["sims_novelty"].to_numpy()
+        assert annotated.uns["sims"]["params"]["reject_by"] == by
+    alone, together = (roc_auc_score(novel, each) for each in found.values())
+    assert together > alone + 0.02
+
+
+def test_neighbors_keep_known_cells_and_blocks_do_not_matter(query, model):
+    sims.tl.annotate(query, model, reject=0.05, reject_by="neighbors", **QUIET)
+    unknown, shares = (query.obs["sims"] == "Unknown").to_numpy(), query.obs["sims_novelty"].copy()
+    assert unknown[is_novel(query)].mean() > 0.9
+    assert unknown[~is_novel(query)].mean() < 0.05 + 0.05
+    sims.tl.annotate(query, model, reject=0.05, reject_by="neighbors", batch_size=77, **QUIET)
+    pd.testing.assert_series_equal(query.obs["sims_novelty"], shares)
+
+
+def test_neighbors_survive_saving(query, model, tmp_path):
+    model.save(tmp_path / "model")
+    annotated = sims.tl.annotate(query, model, reject=0.1, reject_by="neighbors", copy=True, **QUIET)
+    sims.tl.annotate(query, tmp_path / "model", reject=0.1, reject_by="neighbors", **QUIET)
+    pd.testing.assert_series_equal(query.obs["sims_novelty"], annotated.obs["sims_novelty"])
+
+
+def test_what_neighbors_need(query, model, monkeypatch):
+    with pytest.raises(ValueError, match="reject_by"):
+        sims.tl.annotate(query, model, reject=0.1, reject_by="cluster", **QUIET)
+    older = replace(model.confidence_, novelty=replace(model.confidence_.novelty, together=None))
+    monkeypatch.setattr(model, "confidence_", older)
+    with pytest.raises(ValueError, match="older version.*reject_by='cell'"):
+        sims.tl.annotate(query, model, reject=0.1, reject_by="neighbors", **QUIET)
+    assert "sims" not in query.obs
 
 
 def test_nothing_but_labels_changes(query, model):

@@ -75,6 +75,10 @@ def train(**options: Any) -> None:
 @click.option("--key-added", metavar="NAME", help="Name for what is written.  [default: the architecture's]")
 @click.option("--min-confidence", type=float, help='Smallest probability that is called; below it, "Unknown".')
 @click.option("--reject", type=float, help='Share of known cells that may be lost to call cells unlike them "Unknown".')
+@click.option(
+    "--reject-by", type=click.Choice(["cell", "neighbors"]), default="cell", show_default=True,
+    help="Judge each cell by itself, or with the cells of the query that are most like it.",
+)  # fmt: skip
 @click.option("--prediction-sets", type=float, help="Share of cells whose set may miss the true class.")
 @click.option("--top-k", type=int, help="Write the runners-up, too, down to this rank.")
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="Consider this class only (repeat for more).")

@@ -13,6 +13,7 @@ from ._checks import check_codes
 from ._components import PrincipalComponents
 from ._covariance import with_more_spread
 from ._known_scores import KnownScores
+from ._local_median import local_median
 from ._mahalanobis import Mahalanobis
 from ._novelty import Energy
 from ._softmax_regression import SoftmaxRegression
@@ -26,7 +27,7 @@ _HIGH = 0.9
 _LEAK = 0.05
 """What a part counts for below the median of known cells, so that it can hardly make up for the other."""
 
-_UNITS = ("middle", "spread", "known")
+_UNITS = ("middle", "spread", "known", "together")
 """What depends on the known cells."""
 
 _LARGEST = 1e6
@@ -54,6 +55,9 @@ class ExpressionNovelty:
         (2,) median of each part over known cells, and how far its upper decile lies above.
     known
         Scores of known cells.
+    together
+        Of the same cells the median over each and its nearest (:func:`local_median`); None of models of before there
+        was this.
     """
 
     components: PrincipalComponents
@@ -62,6 +66,7 @@ class ExpressionNovelty:
     middle: np.ndarray
     spread: np.ndarray
     known: KnownScores
+    together: KnownScores | None = None
 
     @classmethod
     def fit(
@@ -98,9 +103,14 @@ class ExpressionNovelty:
 
     def score(self, rows: sparse.csr_matrix) -> np.ndarray:
         """(n,) float32 of log-normalised rows (n, p); higher is more novel. A cell of zeros is as novel as can be."""
-        scores = self._joined(self._parts(rows))
+        return self.score_and_place(rows)[0]
+
+    def score_and_place(self, rows: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+        """The same and (n, k) float32 coordinates, in which the spread within classes is 1 in every direction."""
+        parts, places = self._parts(rows)
+        scores = self._joined(parts)
         scores[rows.getnnz(1) == 0] = _LARGEST
-        return scores
+        return scores, places
 
     def without(self, missing: np.ndarray) -> Self:
         """The same for cells of which some genes (p,) were not measured; they are zero in what is scored."""
@@ -112,15 +122,18 @@ class ExpressionNovelty:
 
     def calibrated(self, known: Iterable[sparse.csr_matrix]) -> Self:
         """The same with units and scores of other known cells, blocks (m, p): of what :meth:`without` leaves, say."""
-        parts = np.concatenate([self._parts(block) for block in known])
+        found = [self._parts(block) for block in known]
+        parts, places = (np.concatenate(each) for each in zip(*found, strict=True))
         middle = np.median(parts, axis=0)
         spread = np.quantile(parts, _HIGH, axis=0) - middle
         draft = replace(self, middle=middle, spread=np.where(spread > _TINY, spread, 1.0))
-        return replace(draft, known=KnownScores.fit(draft._joined(parts)))
+        scores = draft._joined(parts)
+        together = KnownScores.fit(local_median(scores, places))
+        return replace(draft, known=KnownScores.fit(scores), together=together)
 
     def with_units_of(self, other: Self) -> Self:
         """The same with the units and the known scores of another."""
-        return replace(self, middle=other.middle, spread=other.spread, known=other.known)
+        return replace(self, **{name: getattr(other, name) for name in _UNITS})
 
     def units_to_arrays(self) -> dict[str, np.ndarray]:
         """Of :meth:`to_arrays` what :meth:`with_units` takes."""
@@ -128,19 +141,17 @@ class ExpressionNovelty:
 
     def with_units(self, stored: Mapping[str, np.ndarray]) -> Self:
         """The same with units and known scores that :meth:`units_to_arrays` gave."""
-        known = _of("known", stored)
-        return replace(
-            self,
-            middle=stored["middle"],
-            spread=stored["spread"],
-            known=KnownScores(known["scores"], int(known["n_cells"])),
-        )
+        known, together = (_known_scores(_of(name, stored)) for name in ("known", "together"))
+        if known is None:
+            raise ValueError("The scores of known cells are missing.")
+        return replace(self, middle=stored["middle"], spread=stored["spread"], known=known, together=together)
 
-    def _parts(self, rows: sparse.csr_matrix) -> np.ndarray:
-        """(n, 2) of rows (n, p)."""
+    def _parts(self, rows: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+        """(n, 2) of rows (n, p), and their coordinates."""
         where = self.components.project(rows)
         far = np.log(self.distance.score(where).astype(np.float64) + _TINY)
-        return np.stack([far, Energy().score(self.regression.logits(where))], axis=1)
+        parts = np.stack([far, Energy().score(self.regression.logits(where))], axis=1)
+        return parts, (where @ self.distance.whitening).astype(np.float32)
 
     def _joined(self, parts: np.ndarray) -> np.ndarray:
         """(n,) float32 of parts (n, 2)."""
@@ -149,7 +160,8 @@ class ExpressionNovelty:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What to store, by name."""
-        parts = {name: getattr(self, name) for name in ("components", "distance", "regression", "known")}
+        names = ("components", "distance", "regression", "known", "together")
+        parts = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         arrays = {
             f"{part}.{name}": np.asarray(value)
             for part, each in parts.items()
@@ -176,3 +188,7 @@ class ExpressionNovelty:
 
 def _of(part: str, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(f"{part}."): value for name, value in stored.items() if name.startswith(f"{part}.")}
+
+
+def _known_scores(stored: Mapping[str, np.ndarray]) -> KnownScores | None:
+    return KnownScores(stored["scores"], int(stored["n_cells"])) if stored else None

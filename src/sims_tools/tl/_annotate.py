@@ -4,32 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from sims_tools._docs import docs
-from sims_tools._keys import UNKNOWN, Keys
+from sims_tools._keys import Keys
 from sims_tools._log import logger
 from sims_tools._validate import check_fraction, check_positive
-from sims_tools.confidence import call_labels, majority_vote, restrict, runners_up
+from sims_tools.confidence import restrict
 from sims_tools.data._obs_columns import obs_column
 from sims_tools.models import ClassifierModel, load
-from sims_tools.models._storage import package_versions
+from sims_tools.tl._annotation import annotation
 from sims_tools.tl._gather import gather
-from sims_tools.tl._mask_slots import add_masks
 from sims_tools.tl._prediction_sets import check_sets
-from sims_tools.tl._prediction_sets import prediction_sets as make_sets
-from sims_tools.tl._reject import Novelty, check_reject, find_novel
-from sims_tools.tl._write import Results, check_target, storable, write_annotation
+from sims_tools.tl._reject import check_reject, find_novel
+from sims_tools.tl._write import check_target, write_annotation
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-
-    from sims_tools.data._align import GeneMatch
-    from sims_tools.models._inference import Inferred
 
 
 @docs.dedent
@@ -49,6 +41,7 @@ def annotate(
     groupby: str | None = None,
     min_confidence: float | None = None,
     reject: float | None = None,
+    reject_by: str = "cell",
     prediction_sets: float | None = None,
     class_conditional: bool = False,
     batch_size: int = 512,
@@ -95,6 +88,10 @@ def annotate(
         At most this share of the cells of known classes is lost, where they are drawn as the validation cells were;
         of another donor or technology more may be. It is the whole reference that a cell is compared with, whatever
         `classes` says. Cells that were not measured for some of the model's genes are compared by the others.
+    reject_by
+        "cell" compares each cell by itself, so that it does not matter what other cells there are. "neighbors" takes
+        the median over a cell and the 14 most like it in `adata`: new types come as populations, which are found
+        better so, while single odd cells are not.
     prediction_sets
         Write for each cell the set of classes it may be, such that this share of cells at most, 0.1 say, has a set
         without its true class (split conformal prediction). That holds for cells drawn as the validation cells were,
@@ -192,7 +189,7 @@ def annotate(
     _check_request(adata, model, groupby, min_confidence, top_k, batch_size)
     keys = Keys(model.name if key_added is None else key_added)
     check_sets(model, prediction_sets, classes, class_conditional=class_conditional)
-    check_reject(model, reject)
+    check_reject(model, reject, reject_by)
     allowed = None if classes is None else restrict(model.classes, classes)
     where = {"modalities": modalities, "protein_layer": protein_layer, "protein_obsm_key": protein_obsm_key}
     query = model.query(adata, layer=layer, input_kind=input_kind, **where)
@@ -200,7 +197,9 @@ def annotate(
         adata = adata.copy()
     stream = model.read(query, batch_size=batch_size, explain=masks, progress_bar=progress_bar)
     found = gather(stream, adata.n_obs, embedding=embedding)
-    novel = None if reject is None else find_novel(query, model, reject, batch_size=batch_size)
+    novel = None
+    if reject is not None:
+        novel = find_novel(query, model, reject, batch_size=batch_size, reject_by=reject_by)
     params = {
         "model": model.name,
         "layer": layer,
@@ -211,10 +210,11 @@ def annotate(
         "groupby": groupby,
         "min_confidence": min_confidence,
         "reject": reject,
+        "reject_by": reject_by,
         "prediction_sets": prediction_sets,
         "class_conditional": class_conditional,
     }
-    results = _results(adata, keys, model, query.match, found, novel, allowed, params)
+    results = annotation(adata, keys, model, query.match, found, novel, allowed, params)
     write_annotation(adata, keys, results)
     if adata.isbacked:
         logger.info("The annotation is in memory; `adata.write_h5ad(path)` saves it (`adata.write()` in mode 'r+').")
@@ -238,68 +238,3 @@ def _check_request(
         check_fraction("min_confidence", min_confidence, closed=True)
     if top_k is not None and not 1 <= top_k <= len(model.classes):
         raise ValueError(f"`top_k={top_k!r}` must be between 1 and the model's {len(model.classes)} classes.")
-
-
-def _results(
-    adata: AnnData | MuData,
-    keys: Keys,
-    model: ClassifierModel,
-    match: GeneMatch,
-    found: Inferred,
-    novel: Novelty | None,
-    allowed: np.ndarray | None,
-    params: dict[str, Any],
-) -> Results:
-    prob = probabilities_of(model, found, allowed)
-    uncalled = found.empty if novel is None else found.empty | novel.rejected
-    calls = call_labels(prob, uncalled=uncalled, min_confidence=params["min_confidence"])
-    rejects = params["min_confidence"] is not None or novel is not None or bool(found.empty.any())
-    results = Results()
-    results.obs[keys.label] = _labels(calls.codes, model.classes, rejects)
-    results.obs[keys.confidence] = calls.confidence
-    if novel is not None:
-        results.obs[keys.novelty] = novel.shares
-    last = params["top_k"] or 1
-    codes, values = runners_up(prob, max(last, 2), allowed)
-    second = np.where(found.empty, -1, codes[:, :1].max(1, initial=-1))  # a single class has none
-    results.obs[keys.second] = pd.Categorical.from_codes(second, model.classes)
-    results.obs[keys.margin] = calls.confidence - values[:, :1].max(1, initial=0)
-    for column in range(last - 1):
-        results.obs[keys.top_label(column + 2)] = pd.Categorical.from_codes(codes[:, column], model.classes)
-        results.obs[keys.top_prob(column + 2)] = values[:, column]
-    if params["groupby"] is not None:
-        groups = pd.factorize(obs_column(adata, params["groupby"], "groupby"))[0]
-        votes, shares = majority_vote(calls.codes, groups, len(model.classes) + 1)
-        results.obs[keys.majority] = _labels(votes, model.classes, rejects)
-        results.obs[keys.majority_share] = shares
-    results.obsm[keys.prob] = prob
-    if params["prediction_sets"] is not None:
-        options = {"alpha": params["prediction_sets"], "class_conditional": params["class_conditional"]}
-        sets = make_sets(model, prob, found.empty, **options, seen=found.seen if model.proteins_ else None)
-        results.obs[keys.set_size], results.obsm[keys.sets] = np.diff(sets.indptr), sets
-    if len(found.embedding):
-        results.obsm[keys.embedding] = found.embedding
-    results.uns = {
-        "classes": model.classes.astype(str),
-        "params": storable(params),
-        "versions": package_versions(),
-        "gene_match": match.report(model.gene_weights),
-    }
-    add_masks(results, adata, keys, model, match, found)
-    return results
-
-
-def _labels(codes: np.ndarray, classes: np.ndarray, rejects: bool) -> pd.Categorical:
-    """Names of codes; the code after the last class is "Unknown", which may be the name of a class as well."""
-    names = list(classes)
-    if rejects and UNKNOWN not in names:
-        names.append(UNKNOWN)
-    if UNKNOWN in names:
-        codes = np.where(codes == len(classes), names.index(UNKNOWN), codes)
-    return pd.Categorical.from_codes(codes, names)
-
-
-def probabilities_of(model: ClassifierModel, found: Inferred, allowed: np.ndarray | None = None) -> np.ndarray:
-    """Calibrated softmax; a cell without counts says nothing, so its probabilities are equal."""
-    logits = np.where(found.empty[:, None], np.float32(0), found.logits)
-    return model.probabilities(logits, found.seen, allowed)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sims_tools._validate import check_choice
 from sims_tools.confidence._checks import check_open_share
+from sims_tools.confidence._local_median import local_median
 from sims_tools.data._features import SEEN_OF
 from sims_tools.data._moments import log_cp10k
 from sims_tools.models._inference import seen_modalities
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from sims_tools.confidence import ExpressionNovelty
     from sims_tools.data._query import Query
     from sims_tools.models import ClassifierModel
+
+CELL, NEIGHBORS = "cell", "neighbors"
+REJECT_BY = (CELL, NEIGHBORS)
 
 ENOUGH_EXPRESSION = 0.5
 """Share of the expression that novelty reads below which a query is scored with a warning."""
@@ -36,7 +42,7 @@ class Novelty(NamedTuple):
     rejected: np.ndarray
 
 
-def check_reject(model: ClassifierModel, reject: float | None) -> None:
+def check_reject(model: ClassifierModel, reject: float | None, reject_by: str) -> None:
     """Raise where cells cannot be rejected as asked.
 
     Parameters
@@ -45,7 +51,10 @@ def check_reject(model: ClassifierModel, reject: float | None) -> None:
         The trained model.
     reject
         Share of known cells that may be rejected; None rejects none.
+    reject_by
+        "cell" or "neighbors".
     """
+    check_choice("reject_by", reject_by, REJECT_BY)
     if reject is None:
         return
     check_open_share("reject", reject)
@@ -57,9 +66,16 @@ def check_reject(model: ClassifierModel, reject: float | None) -> None:
             f"The model {why}, so it does not know how unlike the reference a known cell may be; `reject` takes a "
             "model that is trained with `validation_size` above 0."
         )
+    if reject_by == NEIGHBORS and model.confidence_.novelty.together is None:
+        raise ValueError(
+            "The model is of an older version, which does not know how cells score with their neighbors; use "
+            "`reject_by='cell'` or train it again."
+        )
 
 
-def find_novel(query: Query, model: ClassifierModel, reject: float, *, batch_size: int) -> Novelty:
+def find_novel(
+    query: Query, model: ClassifierModel, reject: float, *, batch_size: int, reject_by: str = CELL
+) -> Novelty:
     """Compare cells with the reference, block by block, by the features that are there.
 
     Parameters
@@ -72,6 +88,8 @@ def find_novel(query: Query, model: ClassifierModel, reject: float, *, batch_siz
         Share of known cells that may be rejected.
     batch_size
         Cells at a time.
+    reject_by
+        "cell" for each by itself, "neighbors" for the median over it and its nearest of the query.
 
     Warns
     -----
@@ -82,21 +100,36 @@ def find_novel(query: Query, model: ClassifierModel, reject: float, *, batch_siz
     if novelty is None:
         raise ValueError("The model has no novelty.")
     _warn(novelty.known.n_cells, novelty.known.needed(reject), reject)
-    n_proteins, found = len(model.proteins_), query.match.found
-    have = np.isin(model.modality, np.unique(model.modality[found]))
-    _warn_of_missing(novelty.components.squares[have], found[have])
-    scorers: dict[int, ExpressionNovelty] = {}
+    have = np.isin(model.modality, np.unique(model.modality[query.match.found]))
+    _warn_of_missing(novelty.components.squares[have], query.match.found[have])
     shares, rejected = np.full(query.n_obs, np.nan, np.float32), np.zeros(query.n_obs, bool)
+    for scorer, cells, scores, places in _scored(query, model, batch_size, with_places=reject_by == NEIGHBORS):
+        known = scorer.known
+        if places is not None and scorer.together is not None:
+            known, scores = scorer.together, local_median(scores, places)
+        shares[cells] = known.share_below(scores)
+        rejected[cells] = known.beyond(scores, reject)
+    return Novelty(shares, rejected)
+
+
+def _scored(
+    query: Query, model: ClassifierModel, batch_size: int, *, with_places: bool
+) -> Iterator[tuple[ExpressionNovelty, np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Cells of which the same is seen: what scores them, their rows, scores (n,) and, if wanted, places (n, k)."""
+    found, n_proteins = query.match.found, len(model.proteins_)
+    scorers: dict[int, ExpressionNovelty] = {}
+    held: dict[int, list[tuple[np.ndarray, ...]]] = {}
     for start, linear, totals in query.blocks(batch_size):
         seen = seen_modalities(linear, totals, n_proteins)
         for code in np.unique(seen[totals > 0]).tolist():
             if code not in scorers:
                 scorers[code] = _scorer(model, code, found)
             cells = np.flatnonzero((seen == code) & (totals > 0))
-            scores = scorers[code].score(log_cp10k(linear[cells], totals[cells]))
-            shares[start + cells] = scorers[code].known.share_below(scores)
-            rejected[start + cells] = scorers[code].known.beyond(scores, reject)
-    return Novelty(shares, rejected)
+            scores, places = scorers[code].score_and_place(log_cp10k(linear[cells], totals[cells]))
+            held.setdefault(code, []).append((start + cells, scores, *([places] if with_places else [])))
+    for code, parts in held.items():
+        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        yield scorers[code], joined[0], joined[1], joined[2] if with_places else None
 
 
 def _scorer(model: ClassifierModel, seen: int, found: np.ndarray) -> ExpressionNovelty:
