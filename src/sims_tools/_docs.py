@@ -111,6 +111,14 @@ validation_size
 split_by
     Column of `.obs` (donor, batch) whose groups are held out whole, until they make up `validation_size`. With several
     references, "reference" holds out whole references.""",
+    "init_from": """\
+init_from
+    A trained model, or the folder of one, to start from in place of random weights: the result of
+    :func:`~sims_tools.tl.pretrain`, or a classifier of the same architecture. Weights are taken over by the names of
+    genes and classes. Genes of the model are kept where `adata` has them, and count among `n_top_genes`; new genes and
+    classes begin afresh; those that `adata` lacks are left out. Parameters of the network and `scale_genes`, of a
+    classifier `n_members` as well, are those of the model unless given in `params`; ``preset="default"`` then stands
+    for the model's preset.""",
     "training_writes": """\
 The trained model. If training is interrupted (Ctrl-C) after an epoch or more, the model so far is returned and
 `adata` stays as it was. Otherwise these are written:

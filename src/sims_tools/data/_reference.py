@@ -161,6 +161,26 @@ def read_reference(
     )  # fmt: skip
 
 
+def read_unlabelled(adata: AnnData, layer: str | None = None, input_kind: str = "auto") -> Reference:
+    """The same without labels: cells that have counts are of one class, the others of none.
+
+    Raises
+    ------
+    KeyError
+        `layer` does not exist.
+    ValueError
+        No cells or genes, repeated gene names, values that are not expression, fewer than two cells with counts.
+    """
+    check_matrix(adata, layer)
+    check_unique(adata.var_names)
+    kind = resolve_kind(adata, layer, input_kind)
+    matrix, totals = linear_matrix(adata, layer, kind)
+    labels = Labels(np.where(totals > 0, 0, -1), np.array(["cell"], dtype=object))
+    if (n_cells := len(labels.labelled)) < 2:
+        raise ValueError(f"{n_cells} of {len(totals)} cells have counts; at least two are needed.")
+    return Reference(matrix, totals, labels, adata.obs_names.copy(), adata.var_names.copy(), kind)
+
+
 def of_cells_with_counts(labels: Labels, totals: np.ndarray, proteins: Proteins | None = None) -> Labels:
     """The labels of cells that have any; the others lose theirs."""
     silent = totals <= 0 if proteins is None else (totals <= 0) & (np.diff(proteins.counts.indptr) == 0)

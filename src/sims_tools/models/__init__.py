@@ -7,6 +7,7 @@ from ._settings import TrainingSettings
 from .actinn import ACTINN
 from .cite_autoencoder import CITEAutoencoder
 from .pollock import Pollock
+from .pretrained import PretrainedSIMS
 from .sims import SIMS
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ClassifierModel",
     "Pollock",
     "Preset",
+    "PretrainedSIMS",
     "TrainingSettings",
     "available",
     "get_model_class",

@@ -25,12 +25,13 @@ from sims_tools.models._random import resolve_seed, seeded
 from sims_tools.models._registry import make_registry
 from sims_tools.models._saved import SavedModel
 from sims_tools.models._setup import SetupMixin
+from sims_tools.models._starting import StartingMixin
 from sims_tools.models._storage import attributes_from, describe, registry_from
 from sims_tools.models._training import TrainingMixin
 from sims_tools.nn import Ensemble
 
 
-class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, BaseModelClass):
+class ClassifierModel(SetupMixin, StartingMixin, TrainingMixin, PredictionMixin, SavedModel, BaseModelClass):
     """A classifier of cells; an architecture is a subclass with a `name` and an inner `Network`.
 
     Parameters
@@ -116,6 +117,7 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, Ba
         self.classes_ = [str(name) for name in labels.categorical_mapping[:-1]]
         self.gene_weights_: list[float] | None = None
         self.confidence_ = Confidence()
+        self.init_from_: dict[str, Any] | None = None
         self.best_epoch_: int | None = None
         self.was_interrupted_ = False
         self.references_: dict[str, Any] | None = None
@@ -145,12 +147,17 @@ class ClassifierModel(SetupMixin, TrainingMixin, PredictionMixin, SavedModel, Ba
             modality_dropout=self.params_.get("modality_dropout", 0.0),
             center_genes=self.params_["center_genes"],
         )
-        params, n_members = dict(self.params_["network"]), self.params_["n_members"]
-        if params.get("max_selected") is not None:
-            params["max_selected"] = -(-params["max_selected"] // n_members)
+        params, n_members = self._member_params(), self.params_["n_members"]
         with seeded(self.params_["random_state"]):
             members = [self.Network(n_genes, n_classes, **params) for _ in range(n_members)]
         return ClassifierModule(transform, members[0] if n_members == 1 else Ensemble(members), n_classes)
+
+    def _member_params(self) -> dict[str, Any]:
+        """Parameters of each network."""
+        params = dict(self.params_["network"])
+        if params.get("max_selected") is not None:
+            params["max_selected"] = -(-params["max_selected"] // self.params_["n_members"])
+        return params
 
     def _n_labelled(self) -> int:
         """Labelled cells the model is set up with."""

@@ -43,6 +43,7 @@ class CountTransform(nn.Module):
 
     gene_scale: Tensor
     gene_mean: Tensor
+    _given: Tensor
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class CountTransform(nn.Module):
         self.modality_dropout = modality_dropout
         self._first_protein = n_genes - n_proteins
         self.register_buffer("gene_scale", torch.ones(n_genes))
+        self.register_buffer("_given", torch.zeros(n_genes, dtype=torch.bool), persistent=False)
         if center_genes:
             self.register_buffer("gene_mean", torch.zeros(n_genes))
 
@@ -70,11 +72,22 @@ class CountTransform(nn.Module):
 
         The mean (p,) is wanted where genes are centred.
         """
-        deviation = variance.sqrt()
+        deviation = variance.sqrt().to(self.gene_scale.device)
         scale = torch.where(deviation > 0, 1 / deviation.clamp_min(1e-12), torch.zeros_like(deviation))
-        self.gene_scale.copy_(scale)
+        self.gene_scale.copy_(torch.where(self._given, self.gene_scale, scale))
         if self.center_genes and mean is not None:
-            self.gene_mean.copy_(mean)
+            self.gene_mean.copy_(torch.where(self._given, self.gene_mean, mean.to(self.gene_mean)))
+
+    def take_scale(self, other: CountTransform, genes: Tensor, others: Tensor) -> None:
+        """Read some genes (n,) as another transform reads its own (n,); :meth:`fit` leaves them so from now on.
+
+        A gene that was silent there is scaled by the training cells.
+        """
+        scale = other.gene_scale.to(self.gene_scale)[others]
+        self.gene_scale[genes] = scale
+        self._given[genes] = scale > 0
+        if self.center_genes:
+            self.gene_mean[genes] = other.gene_mean.to(self.gene_mean)[others]
 
     def forward(self, counts: Tensor | SparseRows, totals: Tensor) -> Tensor | SparseRows:
         """(B, p) linear counts and (B, 1) totals to (B, p) network input; a cell without counts is all zero."""

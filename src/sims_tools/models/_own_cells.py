@@ -33,8 +33,7 @@ def own_cells(model: Any) -> CellDataset:
     manager = model.adata_manager
     if manager is None:
         raise ValueError("The model holds no cells to train on: it was loaded, or trained by `tl`.")
-    labels = manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY).ravel().astype(np.int64)
-    labels[labels == len(model.classes_)] = -1
+    labels = _own_labels(model)
     if model.proteins_:
         return _joint_cells(model, labels)
     layer = manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key
@@ -44,6 +43,16 @@ def own_cells(model: Any) -> CellDataset:
         matrix, totals = linear_matrix(model.adata, layer, kind, totals)
         kind = InputKind("linear")
     return CellDataset(matrix, labels, kind, totals, np.arange(len(labels)))
+
+
+def _own_labels(model: Any) -> np.ndarray:
+    """(n_obs,) class codes, -1 for none; -1 throughout for a model that is set up without labels."""
+    manager = model.adata_manager
+    if REGISTRY_KEYS.LABELS_KEY not in manager.data_registry:
+        return np.full(model.adata.n_obs, -1)
+    labels = manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY).ravel().astype(np.int64)
+    labels[labels == len(model.classes_)] = -1
+    return labels
 
 
 def own_totals(model: Any) -> np.ndarray | None:

@@ -51,12 +51,7 @@ def describe(model: Any) -> dict[str, Any]:
         "genes": model.genes_,
         **({"proteins": model.proteins_} if model.proteins_ else {}),
         "setup": {name: setup.get(name) for name in _SETUP + (_SETUP_OF_PROTEINS if model.proteins_ else ())},
-        "transform": {
-            "input": "raw counts, or values proportional to them within each cell",
-            "normalisation": f"log1p of counts per {TARGET_SUM:.0f}, totals over all genes of the cell",
-            "scaling": _scaling(model.params_),
-            **({"proteins": _PROTEIN_TRANSFORMS[model.params_["protein_transform"]]} if model.proteins_ else {}),
-        },
+        "transform": describe_transform(model),
         "params": model.params_,
         "metrics": model.metrics,
         "attributes": {
@@ -65,15 +60,26 @@ def describe(model: Any) -> dict[str, Any]:
             "was_interrupted_": model.was_interrupted_,
             "training_": model.training_,
             **({"references_": model.references_} if model.references_ else {}),
+            **({"init_from_": model.init_from_} if model.init_from_ else {}),
             "confidence_": model.confidence_.to_dict(),
         },
         "history": history_lists(model),
     }
 
 
+def describe_transform(model: Any) -> dict[str, str]:
+    """How a model prepares what it reads, in words."""
+    return {
+        "input": "raw counts, or values proportional to them within each cell",
+        "normalisation": f"log1p of counts per {TARGET_SUM:.0f}, totals over all genes of the cell",
+        "scaling": _scaling(model.params_),
+        **({"proteins": _PROTEIN_TRANSFORMS[model.params_["protein_transform"]]} if model.proteins_ else {}),
+    }
+
+
 def _scaling(params: dict[str, Any]) -> str:
     """What is done to genes after the logarithm."""
-    if params["center_genes"]:
+    if params.get("center_genes"):
         return "z-scores with the training cells' mean and standard deviation"
     by_deviation = f"divided by the training cells' standard deviation, at most {MAX_SCALED:g}"
     return by_deviation if params["scale_genes"] else "none"

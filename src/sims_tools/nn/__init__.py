@@ -3,6 +3,7 @@
 from ._cite_network import CITENetwork, CITEOutput
 from ._ensemble import Ensemble
 from ._ghost_norm import GhostBatchNorm
+from ._masked_autoencoder import MaskedAutoencoder, TabNetDecoder, masked_error
 from ._mlp import MLP, InputLinear
 from ._optimizer import Follower, ThreadedAdam, ThreadedAdamW
 from ._output import NetworkOutput
@@ -20,13 +21,16 @@ __all__ = [
     "Follower",
     "GhostBatchNorm",
     "InputLinear",
+    "MaskedAutoencoder",
     "NetworkOutput",
     "SparseRows",
     "TabNet",
+    "TabNetDecoder",
     "ThreadedAdam",
     "ThreadedAdamW",
     "entmax15",
     "get_selector",
+    "masked_error",
     "sparsemax",
     "steady_threads",
 ]

@@ -53,8 +53,8 @@ def together(networks: Sequence[TabNet], rows: SparseRows) -> Any:
 
     Returns
     -------
-    Embeddings (n_networks, B, n_d), entropies (n_networks,), and what has `decisions` (n_networks, S, B, n_d) and
-    `join`, from weights (n_networks, S, B) to the sum of all masks.
+    Embeddings (n_networks, B, n_d), entropies (n_networks,), decisions (n_networks, S, B, n_d), and what has `join`,
+    from weights (n_networks, S, B) to the sum of all masks, and the decisions without gradients.
     """
     if rows.device.type != "cpu" or not _readable(rows) or any(rows.shape[1] != each.n_input for each in networks):
         return None

@@ -214,7 +214,7 @@ class TabNet(nn.Module):
             of_steps.sum(0), torch.stack(entropies).mean(), Steps(of_steps.detach(), masks) if masks else None
         )
 
-    def steps(self, x: Tensor) -> Iterator[Step]:
+    def steps(self, x: Tensor, prior: Tensor | None = None) -> Iterator[Step]:
         """Run the steps one after the other; everything else is computed from them.
 
         In training mode this updates the running statistics, as any pass does.
@@ -223,6 +223,8 @@ class TabNet(nn.Module):
         ----------
         x
             (B, p) features.
+        prior
+            (B, p) how much of each feature the first step may use, 0 for one that was hidden. None stands for ones.
 
         Yields
         ------
@@ -233,7 +235,6 @@ class TabNet(nn.Module):
         nonzero = x != 0 if self.nonzero_only else None
         x = self.input_norm(x)
         attention = self.splitter(x, self.shared)[:, self.n_d :]
-        prior: Tensor | None = None
         mask: Tensor | None = None
         for attentive, transformer in zip(self.attentives, self.transformers, strict=True):
             if mask is not None:

@@ -71,7 +71,7 @@ def read(networks: Sequence[TabNet], x: Tensor | SparseRows, *, explain: bool) -
         embedding, entropy = (torch.stack(parts) for parts in zip(*(one[:2] for one in each), strict=True))
         trace: Any = _Several([one.trace for one in each if one.trace is not None])
     else:
-        embedding, entropy, trace = found
+        embedding, entropy, _, trace = found
     penalty = torch.stack([_penalty(network, own) for network, own in zip(networks, entropy, strict=True)])
     logits = torch.stack([network.head(own) for network, own in zip(networks, embedding, strict=True)])
     return Reading(logits, embedding, penalty, trace if explain else None)

@@ -8,6 +8,7 @@ from ._evaluate import evaluate
 from ._evaluate_masks import evaluate_masks
 from ._learning_curve import learning_curve
 from ._masks import rank_mask_genes
+from ._pretrain import pretrain
 from ._train import sims_train, train
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate",
     "evaluate_masks",
     "learning_curve",
+    "pretrain",
     "rank_mask_genes",
     "sims_train",
     "train",

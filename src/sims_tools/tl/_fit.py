@@ -13,8 +13,7 @@ from sims_tools._keys import Keys
 from sims_tools._log import logger as log
 from sims_tools._validate import check_choice, check_fraction, check_names
 from sims_tools.data._cell_filter import CellFilter, filter_cells
-from sims_tools.data._gene_choice import BY_FILTER, BY_NUMBER, GeneChoice, choose_genes
-from sims_tools.data._moments import gene_moments
+from sims_tools.data._gene_choice import BY_FILTER, BY_NUMBER, GeneChoice
 from sims_tools.data._reference import (
     SHADOW_LABELS,
     SHADOW_PROTEIN_NAMES,
@@ -27,10 +26,10 @@ from sims_tools.models import ClassifierModel
 from sims_tools.models._random import resolve_seed
 from sims_tools.models._settings import SETTING_NAMES, change_settings
 from sims_tools.tl._record import training_record
+from sims_tools.tl._start import building_of, preset_of, read_source, with_chosen_genes
 from sims_tools.tl._training_cells import TrainingCells, in_words, training_cells
 
 if TYPE_CHECKING:
-    from sims_tools.data._joined import JoinedReference
     from sims_tools.data._reference import Reference
     from sims_tools.models import Preset
 
@@ -66,11 +65,14 @@ def fit_model(
     split_by: Any,
     random_state: int | None,
     key_added: str | None,
+    init_from: Any,
     params: dict[str, Any],
     **run: Any,
 ) -> Model:
     """Train any architecture, as :func:`~sims_tools.tl.train` says; `run` is what Lightning is told."""
     check_choice("preset", preset, model_class.presets)
+    source = read_source(init_from, model_class)
+    preset = preset_of(source, preset)
     recipe = model_class.presets[preset]
     check_fraction("validation_size", validation_size)
     cells = training_cells(adata, join)
@@ -83,6 +85,7 @@ def fit_model(
     settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
     filtering = {name: value for name, value in params.items() if name in FILTER_NAMES}
     building = {name: params[name] for name in params.keys() - settings.keys() - filtering.keys()}
+    building = building_of(source, model_class, building)
     cell_filter = replace(recipe.cell_filter, **filtering)
     change_settings(recipe.training, max_epochs=run["max_epochs"], **settings)
     choice = _gene_choice(recipe, gene_choice, n_top_genes)
@@ -103,7 +106,7 @@ def fit_model(
             whole = filter_cells(whole, cell_filter, labels_key)
         report_classes(whole.labels, labels_key)
         split = _split(cells, whole.labels.codes, validation_size, split_by, random_state)
-        reference, variance = _with_chosen_genes(whole, split[0], choice)
+        reference, variance = with_chosen_genes(whole, split[0], choice, source)
     if reference.proteins is not None:
         building["protein_transform"] = protein_transform
     if validation_size > 0 and len(split[1]) == 0:
@@ -111,6 +114,8 @@ def fit_model(
 
     with _shadow_model(model_class, reference, unlabeled_category, labels_key) as build:
         model = build(preset=preset, random_state=random_state, **building)
+        if source is not None:
+            model.start_from(source)
         model.train(split=split, gene_variance=variance, **settings, **run)
     cells.remember(model, split)
     if not model.was_interrupted_:
@@ -148,20 +153,6 @@ def _split(
     if split_by is None or share == 0:
         return stratified_split(codes, share, random_state)
     return grouped_split(codes, cells.groups(split_by), share, random_state)
-
-
-def _with_chosen_genes(
-    reference: Reference | JoinedReference, train: np.ndarray, choice: GeneChoice
-) -> tuple[Reference, np.ndarray | None]:
-    """The reference with the chosen genes, and the variance of all features where the choice took it."""
-    labels, n_genes = reference.labels, len(reference.var_names)
-    blocks, counts = reference.linear_blocks(train), reference.measured_counts(train)
-    found = choose_genes(choice, blocks, labels.codes[train], len(labels.classes), n_genes, counts)
-    chosen, variance = (np.arange(n_genes), None) if found is None else found
-    if counts is not None and variance is None:
-        variance = gene_moments(reference.linear_blocks(train), n_genes, n_cells=counts.sum(axis=0))[1]
-    known = variance is not None and reference.proteins is None
-    return reference.take_genes(chosen), variance[chosen] if variance is not None and known else None
 
 
 @contextmanager

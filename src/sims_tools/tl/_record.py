@@ -43,6 +43,7 @@ def training_record(
         "model": model.name,
         **model.params_,
         "training": model.training_,
+        **({} if model.init_from_ is None else {"init_from": model.init_from_}),
     }
     return {
         "classes": model.classes.astype(str),

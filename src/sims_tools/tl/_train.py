@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
     from mudata import MuData
 
+    from sims_tools.models import PretrainedSIMS
+
     Reference: TypeAlias = AnnData | str | Path
     References: TypeAlias = str | Path | Sequence[Reference] | Mapping[str, Reference]
     PerReference: TypeAlias = str | Sequence[str] | Mapping[str, str]
@@ -52,6 +54,7 @@ def train(
     progress_bar: bool = True,
     random_state: int | None = 0,
     key_added: str | None = None,
+    init_from: ClassifierModel | PretrainedSIMS | str | Path | None = None,
     **params: Any,
 ) -> ClassifierModel:
     """Train a classifier of any architecture on labelled cells.
@@ -78,6 +81,7 @@ def train(
     %(random_state)s
     key_added
         Name for what is written; None takes the architecture's name.
+    %(init_from)s
     **params
         Overrule the preset: parameters of the architecture's network, training settings
         (:class:`~sims_tools.models.TrainingSettings`), `scale_genes`, `gene_dropout`, `n_members` or
@@ -130,6 +134,7 @@ def sims_train(
     progress_bar: bool = True,
     random_state: int | None = 0,
     key_added: str = DEFAULT_KEY,
+    init_from: SIMS | PretrainedSIMS | str | Path | None = None,
     **params: Any,
 ) -> SIMS:
     """Train SIMS, a TabNet with sparse masks over genes, on labelled cells :cite:p:`lehrer2022sims,arik2021tabnet`.
@@ -158,6 +163,7 @@ def sims_train(
     %(random_state)s
     key_added
         Name for what is written.
+    %(init_from)s
     **params
         Overrule the preset: parameters of :class:`~sims_tools.nn.TabNet` (`n_d`, `n_a`, `n_steps`, `gamma`, `n_shared`,
         `n_independent`, `selector`, `virtual_batch_size`, `momentum`, ...; how few genes masks hold is up to `sparsity`

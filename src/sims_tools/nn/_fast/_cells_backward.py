@@ -66,7 +66,7 @@ def backward_cells(
     stripes
         First gene of each stripe that the gradient of the scores is worked out for at a time, and the end.
     grad_decisions
-        (n_networks, B, n_d) gradient of the sum of the decisions.
+        (n_networks, n_steps, B, n_d) gradient of the decisions.
     grad_entropy
         (n_networks,) of the sum over steps and cells.
     grads
@@ -85,7 +85,7 @@ def backward_cells(
         for r in range(n):
             for k in range(sizes.n_d):
                 spoke = t > 0 and decisions[member, t - 1, cells.first + r, k] > 0
-                coming[r, k] = grad_decisions[member, cells.first + r, k] if spoke else 0
+                coming[r, k] = grad_decisions[member, t - 1, cells.first + r, k] if spoke else 0
             for k in range(sizes.n_a):
                 coming[r, sizes.n_d + k] = grad_features[r, k]
         gated = gated_of(member, t, cells, sizes, how, packed, kept)

@@ -37,17 +37,25 @@ class _Encode(Function):
 
 class _EncodeTogether(Function):
     @staticmethod
-    def forward(ctx: Any, work: SideBySide, parameters: list[Tensor], *_: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, work: SideBySide, parameters: list[Tensor], *_: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ctx.work, ctx.parameters = work, parameters
         ctx.versions = _versions(parameters)
+        ctx.set_materialize_grads(False)
         embedding, entropy = work.forward()
-        return torch.from_numpy(embedding), torch.from_numpy(entropy.astype(embedding.dtype))
+        return torch.from_numpy(embedding), torch.from_numpy(entropy.astype(embedding.dtype)), work.decisions
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_embedding: Tensor, grad_entropy: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, of_embedding: Tensor | None, of_entropy: Tensor | None, of_decisions: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         _check_versions(ctx.versions, ctx.parameters)
-        return None, None, *ctx.work.backward(grad_embedding.numpy(), grad_entropy.numpy())
+        shape, dtype = ctx.work.decisions.shape, ctx.work.decisions.dtype
+        grad = torch.zeros(shape, dtype=dtype) if of_decisions is None else of_decisions
+        if of_embedding is not None:
+            grad = grad + of_embedding.unsqueeze(1)
+        entropy = torch.zeros(len(grad), dtype=dtype) if of_entropy is None else of_entropy
+        return None, None, *ctx.work.backward(grad.numpy(), entropy.numpy())
 
 
 def _versions(parameters: list[Tensor]) -> list[tuple[int, int]]:
@@ -86,7 +94,7 @@ def encode(network: Any, rows: SparseRows, *, keep_steps: bool = False) -> Encod
     return Encoded(embedding, entropy, work if keep_steps else None)
 
 
-def encode_together(networks: Sequence[Any], rows: SparseRows) -> tuple[Tensor, Tensor, SideBySide] | None:
+def encode_together(networks: Sequence[Any], rows: SparseRows) -> tuple[Tensor, Tensor, Tensor, SideBySide] | None:
     """The same for several networks at once, or one, each in one call; None where that does not suit them.
 
     Parameters
@@ -98,7 +106,8 @@ def encode_together(networks: Sequence[Any], rows: SparseRows) -> tuple[Tensor, 
 
     Returns
     -------
-    Embeddings (n_networks, B, n_d), entropies (n_networks,), and what has decisions and masks.
+    Embeddings (n_networks, B, n_d), entropies (n_networks,) and decisions (n_networks, S, B, n_d), differentiable once
+    in the parameters; and what has decisions and masks.
     """
     if not suits(networks, rows):
         return None
@@ -107,8 +116,8 @@ def encode_together(networks: Sequence[Any], rows: SparseRows) -> tuple[Tensor, 
     if any(each.dtype != rows.dtype or not each.is_cpu for each in parameters):
         return None
     work = SideBySide(networks, weights, rows, keep=_wanted(parameters))
-    embedding, entropy = _EncodeTogether.apply(work, parameters, *parameters)
-    return embedding, entropy, work
+    embedding, entropy, decisions = _EncodeTogether.apply(work, parameters, *parameters)
+    return embedding, entropy, decisions, work
 
 
 def _wanted(parameters: list[Tensor]) -> bool:

@@ -145,13 +145,13 @@ class SideBySide:
             run_tasks(move_statistics, len(self.weights), self.sizes, self.how, self.batch, self.addresses, self.kept)
         return self._decisions.sum(1), entropy.sum(1) * self.entropy_share
 
-    def backward(self, grad_embedding: np.ndarray, grad_entropy: np.ndarray) -> list[Tensor]:
+    def backward(self, grad_decisions: np.ndarray, grad_entropy: np.ndarray) -> list[Tensor]:
         """Gradients of the parameters of all networks, as :meth:`Weights.parameters` lists them.
 
         Parameters
         ----------
-        grad_embedding
-            (n_networks, B, n_d).
+        grad_decisions
+            (n_networks, S, B, n_d).
         grad_entropy
             (n_networks,).
         """
@@ -171,7 +171,7 @@ class SideBySide:
         run_tasks(
             backward_cells, n,
             sizes, self.how, self.batch, self.inputs, stripes(p, 8), self.addresses, self.packed, self.kept,
-            self._decisions, np.ascontiguousarray(grad_embedding),
+            self._decisions, np.ascontiguousarray(grad_decisions),
             grad_entropy.astype(np.float64) * self.entropy_share, grads,
         )  # fmt: skip
         n_groups = n // len(self.weights)
