@@ -92,7 +92,9 @@ def test_masks_are_canonical_sparse_rows_that_sum_to_one(cells, small):
 def test_uns_says_what_was_done(cells, model):
     found = annotated(cells, model, top_k=2, classes=["type_2", "type_0"], groupby="donor", min_confidence=0.5)
     facts = found.uns["sims"]
-    assert set(facts) == {"classes", "features", "feature_var_names", "params", "versions", "gene_match", "slots"}
+    named = {"classes", "features", "feature_var_names", "explanation"}
+    assert set(facts) == named | {"params", "versions", "gene_match", "slots"}
+    assert facts["explanation"] == "masks"
     assert list(facts["classes"]) == ["type_0", "type_1", "type_2"]
     assert list(facts["features"]) == list(facts["feature_var_names"]) == list(cells.var_names)
     params = facts["params"]

@@ -9,11 +9,13 @@ from .cite_autoencoder import CITEAutoencoder
 from .pollock import Pollock
 from .pretrained import PretrainedSIMS
 from .sims import SIMS
+from .transformer import CellTransformer
 
 __all__ = [
     "ACTINN",
     "SIMS",
     "CITEAutoencoder",
+    "CellTransformer",
     "ClassifierModel",
     "Pollock",
     "Preset",

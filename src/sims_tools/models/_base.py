@@ -74,6 +74,8 @@ class ClassifierModel(SetupMixin, StartingMixin, TrainingMixin, PredictionMixin,
     """Short name, as in `models.available()`."""
     reference: ClassVar[str]
     """Publication of the method."""
+    explanation: ClassVar[str] = "masks"
+    """What the masks of its network are; stored beside them, and said in figures."""
     Network: ClassVar[type[nn.Module]]
     """Called as `Network(n_genes, n_classes, **params)`; returns a :class:`~sims_tools.nn.NetworkOutput`."""
 

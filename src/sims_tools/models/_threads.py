@@ -15,7 +15,9 @@ _VALUES_PER_THREAD = 1 << 20
 
 def training_threads(network: nn.Module, batch_size: int, n_genes: int) -> AbstractContextManager[None]:
     """Threads for the training of a network on minibatches of a size, inside the block."""
-    return steady_threads() if _has_kernels(network) else enough_threads(batch_size, n_genes)
+    if _has_kernels(network):
+        return steady_threads()
+    return enough_threads(batch_size, n_genes * getattr(network, "values_per_feature", 1))
 
 
 def inference_threads(network: nn.Module) -> AbstractContextManager[None]:
@@ -38,7 +40,8 @@ def enough_threads(batch_size: int, n_genes: int) -> Iterator[None]:
     Parameters
     ----------
     batch_size, n_genes
-        Size of a minibatch.
+        Size of a minibatch: cells, and values of each. A network that makes many values of each feature says so by
+        `values_per_feature`.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, min(before, batch_size * n_genes // _VALUES_PER_THREAD)))

@@ -2,6 +2,7 @@
 
 from ._cite_network import CITENetwork, CITEOutput
 from ._ensemble import Ensemble
+from ._expression_bins import expression_bins
 from ._ghost_norm import GhostBatchNorm
 from ._masked_autoencoder import MaskedAutoencoder, TabNetDecoder, masked_error
 from ._mlp import MLP, InputLinear
@@ -11,12 +12,14 @@ from ._paths import steady_threads
 from ._rows import SparseRows
 from ._selectors import SELECTORS, entmax15, get_selector, sparsemax
 from ._tabnet import TabNet
+from ._transformer_network import TransformerNetwork
 
 __all__ = [
     "MLP",
     "SELECTORS",
     "CITENetwork",
     "CITEOutput",
+    "TransformerNetwork",
     "Ensemble",
     "Follower",
     "GhostBatchNorm",
@@ -29,6 +32,7 @@ __all__ = [
     "ThreadedAdam",
     "ThreadedAdamW",
     "entmax15",
+    "expression_bins",
     "get_selector",
     "masked_error",
     "sparsemax",

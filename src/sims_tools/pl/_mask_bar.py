@@ -23,7 +23,7 @@ def draw_bar(inputs: MaskInputs, ax: Axes | None) -> Axes:
     label_ticks(ax.yaxis, names, inches(ax)[1] / max(len(names), 1))
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlim(0, 1.02)
-    ax.set_xlabel("summed mask weight (share of the strongest gene's)", fontsize=SIZE)
+    ax.set_xlabel(f"summed {inputs.weight} (share of the strongest gene's)", fontsize=SIZE)
     ax.tick_params(axis="x", labelsize=SIZE)
     plain(ax)
     ax.spines["bottom"].set_visible(True)

@@ -33,5 +33,5 @@ def draw_heatmap(inputs: MaskInputs, ax: Axes | None) -> Axes:
     label_ticks(ax.yaxis, rows, height / max(len(rows), 1))
     label_ticks(ax.xaxis, genes, width / max(len(genes), 1), rotation=90)
     plain(ax)
-    colour_bar(ax, image, "mean mask\n(share of\nmaximum)")
+    colour_bar(ax, image, f"{inputs.mean_weight}\n(share of\nmaximum)")
     return ax

@@ -11,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 from numpy.typing import NDArray
 
+from sims_tools._keys import Keys
 from sims_tools._validate import listing
 from sims_tools.data._features import RNA
 from sims_tools.data._mask_stats import StoredMasks, gene_object, group_means, label_codes, read_masks
@@ -35,6 +36,8 @@ class MaskInputs:
         Columns the user asked for, in the user's order; `None`: the strongest.
     n_genes
         How many of the strongest.
+    explanation
+        What the masks are, as the annotation says.
     """
 
     stored: StoredMasks
@@ -45,6 +48,17 @@ class MaskInputs:
     names: list[str]
     chosen: NDArray[np.intp] | None
     n_genes: int
+    explanation: str = "masks"
+
+    @property
+    def weight(self) -> str:
+        """What the number of a cell and a gene is called."""
+        return "mask weight" if self.explanation == "masks" else self.explanation
+
+    @property
+    def mean_weight(self) -> str:
+        """What its mean over cells is called."""
+        return "mean mask" if self.explanation == "masks" else f"mean {self.explanation}".replace(" ", "\n")
 
     def strongest(self, scores: NDArray[np.float64]) -> NDArray[np.intp]:
         """The columns to draw, strongest first: the user's, or the `n_genes` that score highest (and above zero)."""
@@ -86,6 +100,7 @@ def mask_inputs(
         names=names,
         chosen=None if genes is None else _columns_of(genes, stored, names),
         n_genes=n_genes,
+        explanation=str(adata.uns[Keys(key).uns].get("explanation", "masks")),
     )
 
 

@@ -153,7 +153,8 @@ def annotate(
         Embedding (n_obs, n_latent).
     `adata.uns[key_added]` : :class:`dict`
         `classes`, `features` (the model's genes), `feature_var_names` (their names here, "" where missing),
-        `protein_features` and `protein_feature_names` (the same of proteins), `modalities` (of a MuData), `params`,
+        `protein_features` and `protein_feature_names` (the same of proteins), `modalities` (of a MuData),
+        `explanation` (what the masks are: "masks" of a TabNet, "attention received" of a transformer), `params`,
         `versions`, `gene_match` (genes found and missing, the share of the model's mask weight that is found, and the
         same of proteins, with those that have another name here) and
         `slots` (what was written beside this, so that the next annotation can take its place). What training recorded

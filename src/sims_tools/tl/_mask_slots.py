@@ -56,6 +56,7 @@ def add_masks(
         results.uns["modalities"] = dict(getattr(match, "modalities", {}))
     if found.masks is None:
         return
+    results.uns["explanation"] = model.explanation
     if model.proteins_:
         results.obs[keys.rna_share] = share_of(found.masks, model.modality == RNA).astype(np.float32)
     masks = {RNA: found.masks} if not model.proteins_ else _by_modality(found.masks, model.n_rna)
@@ -71,6 +72,7 @@ def add_masks(
             "classes": model.classes.astype(str),
             "features": names[role],
             "feature_var_names": own_names[role],
+            "explanation": model.explanation,
         }
 
 
