@@ -15,14 +15,17 @@ import sims_tools as sims
 
 NAMES = list(sims.models.available().index)
 
+SMALL = {"cell_transformer": {"width": 8, "n_layers": 2}}
+"""Parameters of a network whose default takes long."""
+
 
 @pytest.fixture(scope="module", params=NAMES)
 def trained(request: pytest.FixtureRequest, planted: ad.AnnData) -> tuple[Any, ad.AnnData]:
-    """One epoch of the architecture's default on planted cells."""
+    """One epoch of the architecture's default, small where that takes long, on planted cells."""
     cells = planted.copy()
     model_class = sims.models.get_model_class(request.param)
     model_class.setup_anndata(cells, "cell_type")
-    model = model_class(cells)
+    model = model_class(cells, **SMALL.get(request.param, {}))
     model.train(1, progress_bar=False)
     return model, cells
 

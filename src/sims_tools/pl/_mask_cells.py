@@ -37,7 +37,7 @@ def draw_cells(inputs: MaskInputs, ax: Axes | None) -> Axes:
     ax.set_yticks([])
     plain(ax)
     _label_strip(ax, inputs, inputs.codes[rows], names)
-    colour_bar(ax, image, inputs.weight)
+    colour_bar(ax, image, inputs.weight.replace(" received", "\nreceived"))
     return ax
 
 
