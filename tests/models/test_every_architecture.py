@@ -15,7 +15,9 @@ import sims_tools as sims
 
 NAMES = list(sims.models.available().index)
 
-SMALL = {"cell_transformer": {"width": 8, "n_layers": 2}}
+SMALL: dict[str, dict[str, Any]] = {
+    "cell_transformer": {"width": 16, "n_layers": 1, "n_heads": 2, "dropout": 0.1},
+}
 """Parameters of a network whose default takes long."""
 
 
@@ -144,7 +146,7 @@ QUICK = {"max_epochs": 15, "learning_rate": 5e-3, "batch_size": 32, "n_members":
 def taught(request: pytest.FixtureRequest, planted: ad.AnnData) -> tuple[Any, ad.AnnData]:
     """The architecture's default, taught the planted classes by a few steps of a high rate."""
     cells = planted.copy()
-    return sims.tl.train(cells, "cell_type", model=request.param, **QUICK), cells
+    return sims.tl.train(cells, "cell_type", model=request.param, **QUICK, **SMALL.get(request.param, {})), cells
 
 
 def test_it_learns_planted_classes(taught):
@@ -164,7 +166,7 @@ def test_training_leaves_its_record_and_nothing_else(taught, planted, snapshot, 
 
 
 def test_the_same_seed_trains_the_same_model(taught, planted):
-    how = {"model": taught[0].name, **QUICK, "max_epochs": 1}
+    how = {"model": taught[0].name, **QUICK, **SMALL.get(taught[0].name, {}), "max_epochs": 1}
     model, twin = (sims.tl.train(planted.copy(), "cell_type", **how) for _ in range(2))
     for name, value in model.module.state_dict().items():
         assert torch.equal(value, twin.module.state_dict()[name]), name

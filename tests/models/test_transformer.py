@@ -120,8 +120,9 @@ def test_proteins_and_scaled_genes_are_refused(cells):
     before = set(cells.uns), set(cells.obs)
     with pytest.raises(ValueError, match=r"reads genes alone, and the object has 3 proteins"):
         sims.tl.train(cells, "cell_type", protein_obsm_key="protein_expression", **SMALL)
-    with pytest.raises(ValueError, match=r"`scale_genes` must be False"):
-        sims.tl.train(cells, "cell_type", scale_genes=True, **SMALL)
+    for name in ("scale_genes", "center_genes"):
+        with pytest.raises(ValueError, match=f"`{name}` must be False"):
+            sims.tl.train(cells, "cell_type", **{name: True}, **SMALL)
     assert (set(cells.uns), set(cells.obs)) == before
 
 

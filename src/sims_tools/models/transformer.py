@@ -88,6 +88,7 @@ class CellTransformer(ClassifierModel):
                 f"CellTransformer reads genes alone, and the object has {len(self.proteins_)} proteins: leave out "
                 '`protein_obsm_key`, or name the genes of a MuData alone, `modalities={"rna": ...}`.'
             )
-        if self.params_["scale_genes"]:
-            raise ValueError("CellTransformer bins the counts of each cell, so `scale_genes` must be False.")
+        for name in ("scale_genes", "center_genes"):
+            if self.params_[name]:
+                raise ValueError(f"CellTransformer bins the counts of each cell, so `{name}` must be False.")
         return super()._build_module()
