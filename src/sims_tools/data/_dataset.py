@@ -19,6 +19,7 @@ from ._rows import take_rows
 
 if TYPE_CHECKING:
     from ._paired_cells import PairedCells
+    from ._panels import PanelCells
     from ._resident import ResidentCells
 
 X, LABELS, PROTEINS, TOTALS = "X", "labels", "proteins", "total_counts"
@@ -105,7 +106,7 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def cell_loader(
-    dataset: CellDataset | ResidentCells | PairedCells,
+    dataset: CellDataset | ResidentCells | PairedCells | PanelCells,
     batch_size: int,
     *,
     shuffle: bool,

@@ -19,6 +19,7 @@ from ._kind import InputKind, resolve_kind
 from ._labels import Labels, encode_labels
 from ._matrix import check_matrix
 from ._obs_columns import obs_column
+from ._panels import Panels
 from ._reference import Proteins, Reference, of_cells_with_counts
 from ._rows import StoredRows
 from ._shared_genes import SharedGenes
@@ -26,6 +27,9 @@ from ._shared_genes import SharedGenes
 Block = tuple[sparse.csr_matrix, np.ndarray]
 
 _READ = 4096
+
+_SAME = 0.99
+"""Share of the counts of a reference on genes that another has, from which on totals of both are the same."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Store:
         Of its cells; those without counts have none.
     totals
         (n_obs,) float64 total of each cell over all its genes, on a linear scale.
+    shared_totals
+        (n_obs, n_references) the same over the genes that each reference has; None where all have the same.
     n_stored
         (n_vars,) values that are stored of each gene.
     """
@@ -56,6 +62,7 @@ class Store:
     kind: InputKind
     labels: Labels
     totals: np.ndarray
+    shared_totals: np.ndarray | None
     n_stored: np.ndarray
 
     def blocks(self, wanted: np.ndarray | None, match: GeneMatch) -> Iterator[Block]:
@@ -81,9 +88,25 @@ class Store:
 
 
 def read_store(
-    name: str, adata: AnnData, labels_key: str, *, layer: str | None, unlabeled_category: str, input_kind: str
+    name: str,
+    adata: AnnData,
+    labels_key: str,
+    has: np.ndarray | None,
+    *,
+    layer: str | None,
+    unlabeled_category: str,
+    input_kind: str,
 ) -> Store:
-    """Check a reference and read once through it: what its values are, and the total of each cell.
+    """Check a reference and read once through it: what its values are, and the totals of each cell.
+
+    Parameters
+    ----------
+    name, adata
+        The reference.
+    labels_key, layer, unlabeled_category, input_kind
+        How it is read.
+    has
+        (n_vars, n_references) bool: genes of it that each reference has; None where all have the same.
 
     Raises
     ------
@@ -100,13 +123,17 @@ def read_store(
             "`unlabeled_category=` what you mean?"
         )
     kind = resolve_kind(adata, layer, input_kind)
-    rows, totals, n_stored = StoredRows(adata, layer), [], np.zeros(adata.n_vars, dtype=np.int64)
+    rows, totals, shared, n_stored = StoredRows(adata, layer), [], [], np.zeros(adata.n_vars, dtype=np.int64)
+    weights = None if has is None else has.astype(np.float64)
     for run in rows.pieces(_READ):
         linear, found = kind.to_linear(rows.read(run))
         totals.append(found)
+        if weights is not None:
+            shared.append(linear @ weights)
         n_stored += np.bincount(linear.indices, minlength=adata.n_vars)
     total = np.concatenate(totals)
-    return Store(name, adata, layer, kind, of_cells_with_counts(labels, total), total, n_stored)
+    shared_total = np.concatenate(shared) if shared else None
+    return Store(name, adata, layer, kind, of_cells_with_counts(labels, total), total, shared_total, n_stored)
 
 
 @dataclass(frozen=True)
@@ -171,6 +198,18 @@ class JoinedReference:
     def matrix(self) -> sparse.csr_matrix:
         """(n_obs, n_genes) CSR of all genes, made at each call."""
         return self._matrix(self.genes)
+
+    def panels(self, names: pd.Index) -> Panels | None:
+        """What the references measured of some genes; None where neither that nor totals tell them apart.
+
+        Totals do where in a reference more than one count in a hundred is of genes that another one lacks.
+        """
+        measured = self.genes.take(self.var_names.get_indexer(names)).measured
+        shared = [store.shared_totals for store in self.stores if store.shared_totals is not None]
+        if not shared:
+            return None
+        felt = any(part.sum(axis=0).min() < _SAME * part.sum(axis=0).max() for part in shared)
+        return None if measured.all() and not felt else Panels(measured, self.reference_of, np.concatenate(shared))
 
     def parts(self, values: np.ndarray) -> list[np.ndarray]:
         """Values (n_obs, ...) of each reference's cells."""

@@ -81,6 +81,9 @@ class Reference:
     proteins: Proteins | None = None
     read_from: Mapping[str, Any] = field(default_factory=dict)
 
+    def panels(self, names: pd.Index) -> None:
+        """Likewise."""
+
     def measured_counts(self, rows: np.ndarray) -> None:
         """Every gene was measured in all cells."""
 

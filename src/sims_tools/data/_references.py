@@ -13,7 +13,7 @@ from mudata import MuData
 
 from sims_tools._validate import check_names, listing
 
-from ._joined import JoinedReference, join_labels, read_store, report_stores
+from ._joined import JoinedReference, Store, join_labels, read_store, report_stores
 from ._labels import check_classes
 from ._named import naming
 from ._obs_columns import obs_column
@@ -127,7 +127,7 @@ def read_references(
             cells[name] = each if isinstance(each, AnnData) else open_cells(each, layers[name], closing)
             obs_column(cells[name], labels_keys[name], "labels_key")
     genes = share_genes(cells, join)
-    stores = []
+    stores: list[Store] = []
     for name, adata in cells.items():
         with naming(name):
             in_file = not isinstance(named[name], AnnData)
@@ -136,6 +136,7 @@ def read_references(
                     name,
                     adata,
                     labels_keys[name],
+                    None if genes.has is None else genes.has[len(stores)],
                     layer=None if in_file else layers[name],
                     unlabeled_category=unlabeled_category,
                     input_kind=kinds[name],

@@ -35,11 +35,14 @@ class SharedGenes:
         Of each reference on these genes, in their order.
     n_common
         Genes that every reference has.
+    has
+        For each reference (n_vars, n_references) bool: genes of it that each of them has; None where all have the same.
     """
 
     names: pd.Index
     matches: tuple[GeneMatch, ...]
     n_common: int
+    has: tuple[np.ndarray, ...] | None = None
 
     @property
     def measured(self) -> np.ndarray:
@@ -57,7 +60,7 @@ class SharedGenes:
             )
             for match in self.matches
         ]
-        return SharedGenes(self.names[columns], tuple(matches), self.n_common)
+        return SharedGenes(self.names[columns], tuple(matches), self.n_common, self.has)
 
 
 def check_join(join: object) -> None:
@@ -94,10 +97,18 @@ def share_genes(references: Mapping[str, AnnData], join: str) -> SharedGenes:
         names, tuple(match_genes(adata.var_names, names.to_numpy()) for adata in references.values()), 0
     )
     common = np.flatnonzero(every.measured.all(axis=0))
-    every = replace(every, n_common=len(common))
+    has = None if len(common) == len(names) else tuple(_has(every, at) for at in range(len(references)))
+    every = replace(every, n_common=len(common), has=has)
     if len(references) > 1:
         _check_shared(references, every, join)
     return every.take(common) if join == "inner" else every
+
+
+def _has(every: SharedGenes, reference: int) -> np.ndarray:
+    own = every.matches[reference]
+    found = np.zeros((own.n_query, len(every.matches)), dtype=bool)
+    found[own.columns[own.found]] = every.measured[:, own.found].T
+    return found
 
 
 def _check_shared(references: Mapping[str, AnnData], every: SharedGenes, join: str) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ._dataset import Batch, CellDataset, cell_loader
 from ._paired_cells import PairedCells
+from ._panels import PanelCells, Panels
 from ._resident import ResidentCells, can_reside
 
 
@@ -39,6 +40,8 @@ class CellSplitter(DataSplitter):
         Indices of cells that are kept aside.
     drop_last
         Leave out training cells that do not fill a minibatch; others every epoch.
+    panels
+        What each of several references measured, where that differs: training cells are shown through all of them.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class CellSplitter(DataSplitter):
         seed: int = 0,
         test: np.ndarray | None = None,
         drop_last: bool = False,
+        panels: Panels | None = None,
     ) -> None:
         super().__init__(adata_manager)
         self.train_idx, self.val_idx = train, validation
@@ -60,6 +64,7 @@ class CellSplitter(DataSplitter):
         self.n_train, self.n_val = len(train), len(validation)
         self._dataset, self.batch_size = dataset, batch_size
         self._distributed, self._seed, self._drop_last = distributed, seed, drop_last
+        self._panels = panels
         self._resident: ResidentCells | None = None
 
     @property
@@ -69,7 +74,7 @@ class CellSplitter(DataSplitter):
 
     def setup(self, stage: str | None = None) -> None:
         """Take the matrix to the GPU where it fits; the split was given."""
-        if self._resident is None and can_reside(self._dataset, self.device):
+        if self._resident is None and self._panels is None and can_reside(self._dataset, self.device):
             self._resident = ResidentCells(cast("CellDataset", self._dataset), self.device)
 
     def close(self) -> None:
@@ -87,9 +92,8 @@ class CellSplitter(DataSplitter):
         return self._loader(self.val_idx, shuffle=False) if self.n_val else None
 
     def _loader(self, cells: np.ndarray, *, shuffle: bool) -> DataLoader:
-        source = self._dataset if self._resident is None else self._resident
         return cell_loader(
-            source.subset(cells),
+            self._cells(cells, shuffle),
             self.batch_size if shuffle else max(self.batch_size, 512),
             shuffle=shuffle,
             distributed=self._distributed,
@@ -97,6 +101,12 @@ class CellSplitter(DataSplitter):
             pin_memory=self._resident is None and self.device.type == "cuda",
             drop_last=shuffle and self._drop_last,
         )
+
+    def _cells(self, cells: np.ndarray, train: bool) -> CellDataset | PairedCells | ResidentCells | PanelCells:
+        source = (self._dataset if self._resident is None else self._resident).subset(cells)
+        if train and self._panels is not None and isinstance(source, CellDataset):
+            return PanelCells(source, self._panels, self._seed)
+        return source
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a minibatch; a GPU reads from page-locked memory while the host goes on."""

@@ -20,6 +20,7 @@ from sims_tools.confidence import ExpressionNovelty
 from sims_tools.data._dataset import CellDataset
 from sims_tools.data._features import SEEN_OF, only
 from sims_tools.data._moments import gene_moments, log_cp10k
+from sims_tools.data._panels import Panels
 from sims_tools.data._split import stratified_split
 from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._confidence import Confidence, fit_novelty
@@ -47,6 +48,7 @@ class TrainingMixin(Knowledge):
         validation_size: float = 0.1,
         split: tuple[np.ndarray, np.ndarray] | None = None,
         gene_variance: np.ndarray | None = None,
+        panels: Panels | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
         strategy: Any = "auto",
@@ -66,6 +68,8 @@ class TrainingMixin(Knowledge):
             Indices of training and validation cells, instead of `validation_size`; those without a label are left out.
         gene_variance
             (n_genes,) variance of log1p CP10K over the training cells where it is known, which saves a pass over them.
+        panels
+            What each of several references measured, where they did not measure the same genes.
         %(training)s
         **settings
             Overrule the preset's :class:`~sims_tools.models.TrainingSettings`.
@@ -101,6 +105,7 @@ class TrainingMixin(Knowledge):
             batch_size=cast("int", chosen.batch_size),
             distributed=use_distributed_sampler(strategy),
             seed=seed,
+            panels=panels,
         )
         threads = training_threads(self.module.network, splitter.batch_size, len(self.genes_))
         with seeded(seed), threads, closing(splitter):

@@ -116,7 +116,8 @@ def fit_model(
         model = build(preset=preset, random_state=random_state, **building)
         if source is not None:
             model.start_from(source)
-        model.train(split=split, gene_variance=variance, **settings, **run)
+        panels = whole.panels(reference.var_names)
+        model.train(split=split, panels=panels, gene_variance=variance, **settings, **run)
     cells.remember(model, split)
     if not model.was_interrupted_:
         asked = {

@@ -1,0 +1,93 @@
+"""Cells of references that measured different genes, shown so that what was measured does not give a reference away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from torch.utils.data import Dataset
+
+from ._dataset import LABELS, Batch, CellDataset, to_batch, to_column
+from ._matrix import with_data
+
+
+@dataclass(frozen=True)
+class Panels:
+    """What each reference measured.
+
+    Attributes
+    ----------
+    measured
+        (n_references, n_genes) bool.
+    reference_of
+        (n_obs,) reference of each cell.
+    shared_totals
+        (n_obs, n_references) total of each cell over those of its genes, chosen or not, that a reference has.
+    """
+
+    measured: np.ndarray
+    reference_of: np.ndarray
+    shared_totals: np.ndarray
+
+
+class PanelCells(Dataset):
+    """Training cells, each shown as a reference drawn at random would have measured it.
+
+    Of the genes of the drawn reference, those that the cell's own has are the cell's; the others are those of a donor,
+    any training cell of the drawn reference, scaled so that both agree in the total of the genes they share. Genes
+    that the drawn reference lacks are left out. The total is the donor's, scaled alike. So neither a gene that is
+    silent, nor one that is expressed, nor how many counts go to genes that are not read, says which reference a cell is
+    of. References are drawn in proportion to their cells.
+
+    Parameters
+    ----------
+    dataset
+        The training cells.
+    panels
+        Of all cells of its matrix.
+    seed
+        Of what is drawn.
+    """
+
+    def __init__(self, dataset: CellDataset, panels: Panels, seed: int) -> None:
+        self._dataset, self._panels = dataset, panels
+        self._rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, positions: Sequence[int]) -> Batch:
+        rows = self._dataset.cells[np.asarray(positions)]
+        labels = to_column(self._dataset.labels[rows], np.int64)
+        return to_batch(*self.shown(rows, self._rng.choice(self._dataset.cells, len(rows)))) | {LABELS: labels}
+
+    def shown(self, rows: np.ndarray, donors: np.ndarray) -> tuple[sparse.csr_matrix, np.ndarray]:
+        """Linear values (n, n_genes) and totals (n,) of cells (n,) as the references of donors (n,) would show them."""
+        panels = self._panels
+        own, drawn = panels.reference_of[rows], panels.reference_of[donors]
+        linear, totals = self._dataset.linear_rows(rows)
+        given, given_totals = self._dataset.linear_rows(donors)
+        shared, given_shared = panels.shared_totals[rows, drawn], panels.shared_totals[donors, own]
+        other = (own != drawn) & (shared > 0) & (given_shared > 0)
+        drawn = np.where(other, drawn, own)
+        ratio = np.where(other, shared / np.where(given_shared > 0, given_shared, 1.0), 0.0)
+        kept = _only(linear, panels.measured[drawn[_rows_of(linear)], linear.indices])
+        of_donor = _rows_of(given)
+        scaled = with_data(given, (given.data * ratio[of_donor]).astype(np.float32))
+        filled = _only(scaled, other[of_donor] & ~panels.measured[own[of_donor], given.indices])
+        return (kept + filled).tocsr(), np.where(other, given_totals * ratio, totals)
+
+
+def _rows_of(block: sparse.csr_matrix) -> np.ndarray:
+    """(n_stored,) row of each value."""
+    return np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+
+
+def _only(block: sparse.csr_matrix, kept: np.ndarray) -> sparse.csr_matrix:
+    """The values that are marked, (n_stored,) bool, and no others."""
+    ends = np.concatenate([[0], np.cumsum(kept)])[block.indptr]
+    left = sparse.csr_matrix((block.data[kept], block.indices[kept], ends), shape=block.shape)
+    left.has_canonical_format = True
+    return left
