@@ -17,8 +17,9 @@ from sims_tools.models import load
 
 def run_train(
     *,
-    reference: Path,
-    labels_key: str,
+    references: Sequence[Path],
+    labels_keys: Sequence[str],
+    join: str,
     output: Path,
     layer: str | None,
     model_name: str,
@@ -33,12 +34,13 @@ def run_train(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Train on a file and save the model; after Ctrl-C the model so far is saved and the exit code is 130."""
+    """Train on files and save the model; after Ctrl-C the model so far is saved and the exit code is 130."""
     _check_free(output, overwrite)
     model = tl.train(
-        anndata.read_h5ad(reference),
-        labels_key,
+        list(references),
+        labels_keys[0] if len(labels_keys) == 1 else list(labels_keys),
         model=model_name,
+        join=join,
         layer=layer,
         preset=preset,
         unlabeled_category=unlabeled_category,

@@ -11,6 +11,7 @@ from sims_tools import __version__
 from sims_tools.cli._errors import OneLineErrors
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_STORE = click.Path(exists=True, path_type=Path)
 _PATH = click.Path(path_type=Path)
 
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
@@ -39,8 +40,18 @@ def demo(**options: Any) -> None:
 
 
 @main.command()
-@click.argument("reference", type=_FILE, metavar="REF.h5ad")
-@click.option("--labels-key", required=True, metavar="COLUMN", help="Column of .obs with the labels.")
+@click.argument("references", type=_STORE, nargs=-1, required=True, metavar="REF...")
+@click.option(
+    "--labels-key",
+    "labels_keys",
+    required=True,
+    multiple=True,
+    metavar="COLUMN",
+    help="Column of .obs with the labels; repeat it where it differs between files.",
+)
+@click.option(
+    "--join", default="inner", show_default=True, help="Genes of several files: inner (what all have) or outer."
+)
 @click.option("-o", "--output", required=True, type=_PATH, metavar="MODEL", help="Folder for the model.")
 @_layer
 @click.option(
@@ -61,7 +72,10 @@ def demo(**options: Any) -> None:
 @_overwrite
 @_quiet
 def train(**options: Any) -> None:
-    """Train on the labelled cells of REF.h5ad and save the model."""
+    """Train on the labelled cells of one file or of several, and save the model.
+
+    REF is a file with labels in it: .h5ad, .zarr or .loom.
+    """
     from sims_tools.cli._commands import run_train
 
     run_train(**options)

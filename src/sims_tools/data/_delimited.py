@@ -64,7 +64,7 @@ def read_text_matrix(path: Path, sep: str | None = None) -> TextMatrix:
     path
         The file.
     sep
-        What stands between values; None takes the commonest of tab, comma, semicolon and space in the first line.
+        What stands between values; None takes the commonest of tab, comma, semicolon and space in the first two lines.
 
     Raises
     ------
@@ -135,7 +135,8 @@ def _first_lines(path: Path, sep: str | None, *, single: bool = False) -> tuple[
         first, second = lines.readline(), lines.readline()
     if not second.strip():
         raise ValueError(f"`{path}` holds no row below its first line.")
-    sep = max(_SEPARATORS, key=first.count) if sep is None else sep
+    if sep is None:
+        sep = max(_SEPARATORS, key=lambda each: min(first.count(each), second.count(each)))
     header, width = next(csv.reader([first], delimiter=sep)), len(next(csv.reader([second], delimiter=sep)))
     if single and width == len(header) == 1:
         return header, sep, 1

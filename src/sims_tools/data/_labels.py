@@ -83,6 +83,14 @@ def check_classes(labels: Labels, labels_key: str) -> None:
         raise ValueError(f"`adata.obs[{labels_key!r}]` holds labels that read the same as text: {listing(repeated)}.")
 
 
+def spelt_alike(classes: np.ndarray) -> list[list[str]]:
+    """Classes whose names differ in upper and lower case or in white space only, together."""
+    groups: dict[str, list[str]] = {}
+    for name in map(str, classes):
+        groups.setdefault("".join(name.split()).casefold(), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
 def check_clean_labels(column: pd.Series, unlabeled_category: str) -> None:
     """Raise ValueError unless scvi-tools can take the labels as they are: text, no NaN, no category without cells."""
     use = f"or use `sims_tools.tl.sims_train`, which reads labels of any kind from `{column.name}` as it is."

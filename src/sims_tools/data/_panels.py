@@ -31,6 +31,10 @@ class Panels:
     reference_of: np.ndarray
     shared_totals: np.ndarray
 
+    def n_cells(self, rows: np.ndarray) -> np.ndarray:
+        """(n_genes,) cells, of some, that each gene was measured in."""
+        return np.bincount(self.reference_of[rows], minlength=len(self.measured)) @ self.measured
+
 
 class PanelCells(Dataset):
     """Training cells, each shown as a reference drawn at random would have measured it.

@@ -44,7 +44,7 @@ def read_cells(
         Whether delimited text has a line for each gene and a column for each cell. "auto" looks on which axis the names
         of `labels` are.
     sep
-        What stands between the values of delimited text; None looks at the first line.
+        What stands between the values of delimited text; None looks at the first lines.
 
     Returns
     -------

@@ -13,13 +13,14 @@ from mudata import MuData
 from scipy import sparse
 
 from sims_tools._log import logger
+from sims_tools._validate import listing
 
 from ._align import check_unique
 from ._blocks import iter_blocks, sample_rows
 from ._dataset import CellDataset
 from ._features import PROTEIN, RNA
 from ._kind import InputKind, resolve_kind
-from ._labels import Labels, check_classes, encode_labels
+from ._labels import Labels, check_classes, encode_labels, spelt_alike
 from ._linear import linear_matrix
 from ._matrix import check_matrix
 from ._obs_columns import obs_column
@@ -82,10 +83,10 @@ class Reference:
     read_from: Mapping[str, Any] = field(default_factory=dict)
 
     def panels(self, names: pd.Index) -> None:
-        """Likewise."""
+        """None: every gene was measured in all cells."""
 
     def measured_counts(self, rows: np.ndarray) -> None:
-        """Every gene was measured in all cells."""
+        """None: every gene was measured in all cells."""
 
     def linear_blocks(self, rows: np.ndarray, size: int = 4096) -> Iterator[tuple[sparse.csr_matrix, np.ndarray]]:
         """Linear values (n, n_genes) and totals (n,) of some cells, block by block."""
@@ -216,6 +217,8 @@ def report_classes(labels: Labels, labels_key: str) -> None:
         logger.info("%d of %d cells carry no label and are left out of the loss.", n_unlabelled, len(labels.codes))
     for name in labels.classes[np.isin(labels.classes.astype(str), _MISSING_AS_TEXT)]:
         logger.warning("Class %r looks like missing labels: if so, pass `unlabeled_category=%r`.", name, name)
+    for names in spelt_alike(labels.classes):
+        logger.warning("Classes %s differ in case or white space only: are they one?", listing(names))
     single = labels.classes[counts == 1]
     if single.size:
         logger.warning("Classes of one cell train but cannot be validated: %s.", ", ".join(map(str, single)))

@@ -114,7 +114,7 @@ def _has(every: SharedGenes, reference: int) -> np.ndarray:
 def _check_shared(references: Mapping[str, AnnData], every: SharedGenes, join: str) -> None:
     """Say how many genes are shared; warn where they are few, refuse where there are none."""
     sizes = ", ".join(f"{name!r} has {adata.n_vars}" for name, adata in references.items())
-    if every.n_common == 0:
+    if every.n_common == 0 and join == "inner":
         raise ValueError(f"The references have no gene in common: {sizes}. {_why(references, every)}")
     if join == "outer" and (strangers := _strangers(every)):
         named = listing(list(references)[at] for at in strangers)

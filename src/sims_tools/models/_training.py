@@ -95,7 +95,7 @@ class TrainingMixin(Knowledge):
             raise ValueError("There is no labelled cell to train on.")
         chosen = chosen.fit_to(len(train))
         self.was_interrupted_ = False
-        self._fit_transform(dataset, train, gene_variance)
+        self._fit_transform(dataset, train, gene_variance, None if panels is None else panels.n_cells(train))
         self._set_loss(dataset.labels[train], chosen)
         splitter = CellSplitter(
             self.adata_manager,
@@ -127,13 +127,15 @@ class TrainingMixin(Knowledge):
     def _preset_training(self) -> TrainingSettings:
         return self.presets[self.params_["preset"]].training
 
-    def _fit_transform(self, dataset: CellDataset, train: np.ndarray, variance: np.ndarray | None) -> None:
+    def _fit_transform(
+        self, dataset: CellDataset, train: np.ndarray, variance: np.ndarray | None, n_cells: np.ndarray | None = None
+    ) -> None:
         transform = self.module.transform
         if not transform.scale_genes:
             return
         n_genes, mean = len(self.genes_), None
         if variance is None or transform.center_genes:
-            mean, variance = gene_moments(dataset.linear_blocks(train), n_genes)
+            mean, variance = gene_moments(dataset.linear_blocks(train), n_genes, n_cells=n_cells)
         if variance.shape != (n_genes,):
             raise ValueError(f"`gene_variance` has shape {variance.shape}; expected ({n_genes},): one for each gene.")
         if transform.center_genes:  # a sample's, as scanpy's `pp.scale` takes it

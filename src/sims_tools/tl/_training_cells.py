@@ -143,7 +143,8 @@ class ManyReferences:
         has = joined.genes.take(joined.var_names.get_indexer(model.genes)).measured
         counts = np.zeros((len(joined.stores), len(classes)), dtype=int)
         for row, store in zip(counts, joined.stores, strict=True):
-            row[classes.get_indexer(store.labels.classes)] = store.labels.counts
+            known = classes.get_indexer(store.labels.classes)
+            row[known[known >= 0]] = store.labels.counts[known >= 0]
         return {
             "join": self._join,
             "n_common_genes": joined.genes.n_common,
