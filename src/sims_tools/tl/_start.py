@@ -10,7 +10,6 @@ import numpy as np
 
 from sims_tools.data._align import match_genes
 from sims_tools.data._gene_choice import BY_NUMBER, GeneChoice, choose_genes
-from sims_tools.data._moments import gene_moments
 from sims_tools.models import ClassifierModel, load
 from sims_tools.models._starting import check_source
 
@@ -82,8 +81,6 @@ def with_chosen_genes(
     chosen, variance = (np.arange(len(others)), None) if found is None else found
     if some:
         variance = None
-    if counts is not None and variance is None:
-        variance = gene_moments(reference.linear_blocks(train), n_genes, n_cells=counts.sum(axis=0))[1]
     chosen = np.union1d(others[chosen], known)
     told = variance is not None and reference.proteins is None
     return reference.take_genes(chosen), variance[chosen] if variance is not None and told else None
