@@ -80,8 +80,7 @@ def fit_model(
         raise TypeError(f"`unlabeled_category={unlabeled_category!r}` must be text.")
     keys = Keys(model_class.name if key_added is None else key_added)
     random_state = resolve_seed(random_state)
-    known = (*model_class.network_param_names(), *SETTING_NAMES, *BUILDING_NAMES, *FILTER_NAMES)
-    check_names("parameter", params, known)
+    check_names("parameter", params, param_names(model_class))
     settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
     filtering = {name: value for name, value in params.items() if name in FILTER_NAMES}
     building = {name: params[name] for name in params.keys() - settings.keys() - filtering.keys()}
@@ -130,6 +129,11 @@ def fit_model(
         record = training_record(model, labels_key, reading, asked)
         cells.write(keys, record, split)
     return model
+
+
+def param_names(model_class: type[ClassifierModel]) -> tuple[str, ...]:
+    """What `params` of :func:`~sims_tools.tl.train` may hold for an architecture."""
+    return (*model_class.network_param_names(), *SETTING_NAMES, *BUILDING_NAMES, *FILTER_NAMES)
 
 
 def _gene_choice(recipe: Preset, way: str, n_top: int | str | None) -> GeneChoice:

@@ -18,7 +18,7 @@ from sims_tools.studies._cells import LABELS, PROTEINS, StudyCells
 from sims_tools.studies._method import Fitted, Method, Prediction
 from sims_tools.studies._scanvi import ScanviMethod
 from sims_tools.tl._annotation import probabilities_of
-from sims_tools.tl._fit import BUILDING_NAMES
+from sims_tools.tl._fit import param_names
 from sims_tools.tl._gather import gather
 from sims_tools.tl._train import train
 
@@ -41,7 +41,7 @@ class ModelMethod(Method):
 
     def check_options(self) -> None:
         """See :class:`Method`."""
-        known = (*TRAINING_NAMES, *PROTEIN_NAMES, *_class(self).network_param_names(), *SETTING_NAMES, *BUILDING_NAMES)
+        known = (*TRAINING_NAMES, *PROTEIN_NAMES, *param_names(_class(self)))
         check_names(f"parameter of {self.model!r} in a study", self.options, dict.fromkeys(known))
         preset = self.options.get("preset", "default")
         check_choice("preset", preset, _class(self).presets)
