@@ -28,7 +28,7 @@ _NETWORK = {"width": 128, "n_layers": 4, "n_heads": 4, "n_bins": 14, "dropout": 
 
 
 class CellTransformer(ClassifierModel):
-    """Transformer over the genes of a cell: each is a token of its name and the bin of its expression.
+    """Transformer over the genes of a cell, tokens of gene and expression bin :cite:p:`mahossam_transformer`.
 
     ``sims.tl.train(adata, labels_key, model="cell_transformer")`` is the short way to it. Presets: "default" (as
     published), "fast" (only genes that the cell expresses are tokens, and attention weights are not dropped), for
@@ -60,12 +60,12 @@ class CellTransformer(ClassifierModel):
 
     name: ClassVar[str] = "cell_transformer"
     reference: ClassVar[str] = (
-        "Hossam, Cell type classification using transformers (notebook); after Cui et al. 2024, scGPT, "
+        "mahossam, Cell Type Classification using Transformers (notebook); after Cui et al. 2024, scGPT, "
         "Nat Methods 21:1470"
     )
     presets: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(
-            source="Hossam, Cell type classification using transformers",
+            source="mahossam, Cell Type Classification using Transformers",
             network=_NETWORK,
             training=_TRAINING,
             gene_choice="highly_variable",

@@ -23,7 +23,8 @@ class NetworkOutput(NamedTuple):
     embedding
         (B, n_latent), what the output layer reads.
     masks
-        (B, p), non-negative, each row sums to 1: the share of each feature in the decision. They pass no gradient.
+        (B, p), non-negative, each row sums to 1: the share of each feature in the decision, or the attention that it
+        receives, of a transformer. They pass no gradient.
         :class:`SparseRows` where the features were. None unless the pass was asked to explain, or where an
         architecture has no masks.
     penalty

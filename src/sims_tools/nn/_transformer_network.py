@@ -31,7 +31,7 @@ class _Tokens(NamedTuple):
 class TransformerNetwork(nn.Module):
     """Self-attention over gene and expression-bin tokens, averaged over the tokens and classified.
 
-    The network of M. Hossam's notebook :cite:p:`hossam_transformer`. A gene's token is the sum of two learned vectors,
+    The network of a notebook :cite:p:`mahossam_transformer`. A gene's token is the sum of two learned vectors,
     one for the gene, one for the bin that its expression in the cell falls into (:func:`expression_bins`). Tokens go
     through blocks of attention and feed-forward network; their mean is the embedding, which a linear layer reads. The
     order of genes means nothing.
