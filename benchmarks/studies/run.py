@@ -98,11 +98,16 @@ def summary(adata: ad.AnnData) -> pd.DataFrame:
     by += ["group"] if table["group"].nunique() > 1 else []
     means = table.groupby(by, sort=False)[["n_train", "n_test", "n_novel", *SCORES]].mean()
     means["train_seconds"] = table.groupby(by, sort=False)["train_seconds"].median()
+    sizes = ["n_train", "n_test", "n_novel"]
+    means[sizes] = means[sizes].round().astype(int)
     return means.reset_index()
 
 
 def print_summary(name: str, found: pd.DataFrame) -> None:
-    rows = [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in found.to_numpy()]
+    rows = [
+        [f"{each:.3f}" if isinstance(each, float) else str(each) for each in row]
+        for row in found.itertuples(index=False)
+    ]
     print(f"\n{name}\n\n{as_markdown(list(found.columns), rows)}", flush=True)
 
 

@@ -19,6 +19,7 @@ ROOMS = {
     "models": "#bfd9f2",
     "confidence": "#dccbee",
     "nn": "#f6c8cd",
+    "studies": "#f1e3b0",
     "disk": "#e3e6e9",
 }
 

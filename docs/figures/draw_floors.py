@@ -9,6 +9,7 @@ UPPER = [
     ("pl", "pp, cli", "look; command"),
 ]
 MIDDLE = [
+    ("studies", "studies", "folds, runs,\nother methods"),
     ("data", "data", "stored data\nto minibatches"),
     ("models", "models", "one file per\narchitecture"),
     ("confidence", "confidence", "what can\nbe trusted"),
