@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
 import sims_tools as sims
@@ -62,7 +63,10 @@ def test_labels_are_not_looked_at_and_storage_does_not_matter(cells, encoder, tm
     counts = cells.X
     of_layer = ad.AnnData(np.zeros(cells.shape, np.float32), obs=cells.obs, var=cells.var, layers={"counts": counts})
     wider = ad.concat([cells, cells[:5]], index_unique="-")
+    dask = pytest.importorskip("dask.array")
+    lazy = dask.from_array(counts.toarray(), chunks=(70, cells.n_vars))
     ways = {
+        "dask": (ad.AnnData(lazy, obs=cells.obs, var=cells.var), {}),
         "backed": (ad.read_h5ad(tmp_path / "cells.h5ad", backed="r"), {}),
         "dense": (ad.AnnData(counts.toarray(), obs=cells.obs, var=cells.var), {}),
         "layer": (of_layer, {"layer": "counts"}),
@@ -71,6 +75,19 @@ def test_labels_are_not_looked_at_and_storage_does_not_matter(cells, encoder, tm
     for name, (each, reading) in ways.items():
         found = sims.tl.pretrain(each, max_epochs=8, **reading, **RUN)
         assert all(torch.allclose(a, b) for a, b in zip(weights(encoder), weights(found), strict=True)), name
+
+
+def test_an_interrupted_run_keeps_the_model_so_far(cells, tmp_path):
+    class Break(Callback):
+        def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+            if trainer.current_epoch == 2:
+                raise KeyboardInterrupt
+
+    model = sims.tl.pretrain(cells, max_epochs=50, callbacks=[Break()], **RUN)
+    assert model.was_interrupted_
+    assert len(model.history_by_epoch["epoch"]) == 2
+    model.save(tmp_path / "encoder")
+    assert sims.models.load(tmp_path / "encoder").was_interrupted_
 
 
 def test_presets_have_their_networks(cells):
@@ -85,6 +102,7 @@ def test_presets_have_their_networks(cells):
 
 def test_a_saved_encoder_is_the_same(encoder, cells, tmp_path):
     encoder.save(tmp_path / "encoder")
+    before = [each.clone() for each in weights(encoder)]
     loaded = sims.models.load(tmp_path / "encoder")
     assert type(loaded) is sims.models.PretrainedSIMS
     assert (loaded.genes_, loaded.params_, loaded.training_) == (encoder.genes_, encoder.params_, encoder.training_)
@@ -95,6 +113,7 @@ def test_a_saved_encoder_is_the_same(encoder, cells, tmp_path):
         for each in (encoder, tmp_path / "encoder")
     ]
     assert all(torch.equal(a, b) for a, b in zip(weights(found[0]), weights(found[1]), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(weights(encoder), before, strict=True))  # it is only read
     with pytest.raises(TypeError, match="PretrainedSIMS"):
         sims.tl.annotate(cells, tmp_path / "encoder")
 
