@@ -103,18 +103,6 @@ def test_more_networks_take_encoders_in_turn_with_heads_of_their_own(model, cell
     torch.testing.assert_close(own[2]["head.weight"], random[2]["head.weight"], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", list(sims.models.available().index))
-def test_every_architecture_can_start_from_its_own(name, cells):
-    model_class = sims.models.get_model_class(name)
-    model_class.setup_anndata(cells, "cell_type")
-    old = model_class(cells)
-    old.train(1, progress_bar=False)
-    new = model_class(cells, random_state=5)
-    new.start_from(old)
-    own, theirs = (each.networks[0].state_dict() for each in (new, old))
-    assert all(torch.equal(own[key], theirs[key]) for key in own if own[key].is_floating_point())
-
-
 def test_what_does_not_fit_is_refused(model, cells):
     with pytest.raises(ValueError, match=r"do not fit.*`n_d=8`, not 4.*Leave these out"):
         fresh(cells, n_d=4).start_from(model)

@@ -227,3 +227,15 @@ def test_it_reads_proteins_beside_genes_or_says_that_it_does_not(name, cite):
     genes = cite.mod["rna"].copy()
     sims.tl.annotate(genes, model, **QUIET)
     assert cite.obsm[f"{name}_prob"].shape == genes.obsm[f"{name}_prob"].shape == (200, 3)
+
+
+def test_it_can_start_from_what_was_trained_before(trained):
+    model, cells = trained
+    new = type(model)(cells, random_state=5, **SMALL.get(model.name, {}))
+    first = next(new.networks[0].parameters()).clone()
+    new.start_from(model)
+    assert not torch.equal(next(new.networks[0].parameters()), first)
+    for own, old in zip(new.networks, model.networks, strict=True):
+        weights = own.state_dict()
+        known = {name: value for name, value in old.state_dict().items() if value.is_floating_point()}
+        assert all(torch.equal(weights[name], value) for name, value in known.items())
