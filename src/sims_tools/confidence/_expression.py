@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -13,10 +13,10 @@ from ._checks import check_codes
 from ._components import PrincipalComponents
 from ._covariance import with_more_spread
 from ._known_scores import KnownScores
-from ._local_median import local_median
 from ._mahalanobis import Mahalanobis
 from ._novelty import Energy
 from ._softmax_regression import SoftmaxRegression
+from ._with_neighbors import with_neighbors
 
 N_COMPONENTS = 50
 
@@ -32,6 +32,24 @@ _UNITS = ("middle", "spread", "known", "together")
 
 _LARGEST = 1e6
 _TINY = 1e-9
+
+
+class Judged(NamedTuple):
+    """Of n cells.
+
+    Attributes
+    ----------
+    scores
+        (n,) float32, higher is more novel.
+    places
+        (n, k) float32 coordinates, in which the spread within classes is 1 in every direction.
+    groups
+        (n,) class that each is most like.
+    """
+
+    scores: np.ndarray
+    places: np.ndarray
+    groups: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +74,7 @@ class ExpressionNovelty:
     known
         Scores of known cells.
     together
-        Of the same cells the median over each and its nearest (:func:`local_median`); None of models of before there
-        was this.
+        The same with a say of their nearest cells (:func:`with_neighbors`); None of models of before there was this.
     """
 
     components: PrincipalComponents
@@ -103,14 +120,14 @@ class ExpressionNovelty:
 
     def score(self, rows: sparse.csr_matrix) -> np.ndarray:
         """(n,) float32 of log-normalised rows (n, p); higher is more novel. A cell of zeros is as novel as can be."""
-        return self.score_and_place(rows)[0]
+        return self.judge(rows).scores
 
-    def score_and_place(self, rows: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-        """The same and (n, k) float32 coordinates, in which the spread within classes is 1 in every direction."""
-        parts, places = self._parts(rows)
+    def judge(self, rows: sparse.csr_matrix) -> Judged:
+        """Scores, and what :func:`with_neighbors` takes beside them."""
+        parts, where = self._parts(rows)
         scores = self._joined(parts)
         scores[rows.getnnz(1) == 0] = _LARGEST
-        return scores, places
+        return self._judged(scores, where)
 
     def without(self, missing: np.ndarray) -> Self:
         """The same for cells of which some genes (p,) were not measured; they are zero in what is scored."""
@@ -123,12 +140,12 @@ class ExpressionNovelty:
     def calibrated(self, known: Iterable[sparse.csr_matrix]) -> Self:
         """The same with units and scores of other known cells, blocks (m, p): of what :meth:`without` leaves, say."""
         found = [self._parts(block) for block in known]
-        parts, places = (np.concatenate(each) for each in zip(*found, strict=True))
+        parts, where = (np.concatenate(each) for each in zip(*found, strict=True))
         middle = np.median(parts, axis=0)
         spread = np.quantile(parts, _HIGH, axis=0) - middle
         draft = replace(self, middle=middle, spread=np.where(spread > _TINY, spread, 1.0))
         scores = draft._joined(parts)
-        together = KnownScores.fit(local_median(scores, places))
+        together = KnownScores.fit(with_neighbors(*draft._judged(scores, where)))
         return replace(draft, known=KnownScores.fit(scores), together=together)
 
     def with_units_of(self, other: Self) -> Self:
@@ -150,8 +167,11 @@ class ExpressionNovelty:
         """(n, 2) of rows (n, p), and their coordinates."""
         where = self.components.project(rows)
         far = np.log(self.distance.score(where).astype(np.float64) + _TINY)
-        parts = np.stack([far, Energy().score(self.regression.logits(where))], axis=1)
-        return parts, (where @ self.distance.whitening).astype(np.float32)
+        return np.stack([far, Energy().score(self.regression.logits(where))], axis=1), where
+
+    def _judged(self, scores: np.ndarray, where: np.ndarray) -> Judged:
+        places = (where @ self.distance.whitening).astype(np.float32)
+        return Judged(scores, places, self.regression.logits(where).argmax(1))
 
     def _joined(self, parts: np.ndarray) -> np.ndarray:
         """(n,) float32 of parts (n, 2)."""

@@ -89,9 +89,9 @@ def annotate(
         of another donor or technology more may be. It is the whole reference that a cell is compared with, whatever
         `classes` says. Cells that were not measured for some of the model's genes are compared by the others.
     reject_by
-        "cell" compares each cell by itself, so that it does not matter what other cells there are. "neighbors" takes
-        the median over a cell and the 14 most like it in `adata`: new types come as populations, which are found
-        better so, while single odd cells are not.
+        "cell" compares each cell by itself, so that it does not matter what other cells there are. "neighbors" gives
+        the cells of `adata` a say that are most like it and nearest to the same class: new types come as populations,
+        which are found better so, while single odd cells are not.
     prediction_sets
         Write for each cell the set of classes it may be, such that this share of cells at most, 0.1 say, has a set
         without its true class (split conformal prediction). That holds for cells drawn as the validation cells were,

@@ -10,7 +10,8 @@ import numpy as np
 
 from sims_tools._validate import check_choice
 from sims_tools.confidence._checks import check_open_share
-from sims_tools.confidence._local_median import local_median
+from sims_tools.confidence._expression import Judged
+from sims_tools.confidence._with_neighbors import with_neighbors
 from sims_tools.data._features import SEEN_OF
 from sims_tools.data._moments import log_cp10k
 from sims_tools.models._inference import seen_modalities
@@ -89,7 +90,7 @@ def find_novel(
     batch_size
         Cells at a time.
     reject_by
-        "cell" for each by itself, "neighbors" for the median over it and its nearest of the query.
+        "cell" for each by itself, "neighbors" to give its nearest of the query a say.
 
     Warns
     -----
@@ -103,19 +104,19 @@ def find_novel(
     have = np.isin(model.modality, np.unique(model.modality[query.match.found]))
     _warn_of_missing(novelty.components.squares[have], query.match.found[have])
     shares, rejected = np.full(query.n_obs, np.nan, np.float32), np.zeros(query.n_obs, bool)
-    for scorer, cells, scores, places in _scored(query, model, batch_size, with_places=reject_by == NEIGHBORS):
-        known = scorer.known
-        if places is not None and scorer.together is not None:
-            known, scores = scorer.together, local_median(scores, places)
+    for scorer, cells, judged in _judged(query, model, batch_size, with_places=reject_by == NEIGHBORS):
+        known, scores = scorer.known, judged.scores
+        if reject_by == NEIGHBORS and scorer.together is not None:
+            known, scores = scorer.together, with_neighbors(*judged)
         shares[cells] = known.share_below(scores)
         rejected[cells] = known.beyond(scores, reject)
     return Novelty(shares, rejected)
 
 
-def _scored(
+def _judged(
     query: Query, model: ClassifierModel, batch_size: int, *, with_places: bool
-) -> Iterator[tuple[ExpressionNovelty, np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Cells of which the same is seen: what scores them, their rows, scores (n,) and, if wanted, places (n, k)."""
+) -> Iterator[tuple[ExpressionNovelty, np.ndarray, Judged]]:
+    """Cells of which the same is seen: what judges them, their rows, and what it says; places only where wanted."""
     found, n_proteins = query.match.found, len(model.proteins_)
     scorers: dict[int, ExpressionNovelty] = {}
     held: dict[int, list[tuple[np.ndarray, ...]]] = {}
@@ -125,11 +126,12 @@ def _scored(
             if code not in scorers:
                 scorers[code] = _scorer(model, code, found)
             cells = np.flatnonzero((seen == code) & (totals > 0))
-            scores, places = scorers[code].score_and_place(log_cp10k(linear[cells], totals[cells]))
-            held.setdefault(code, []).append((start + cells, scores, *([places] if with_places else [])))
+            judged = scorers[code].judge(log_cp10k(linear[cells], totals[cells]))
+            places = judged.places if with_places else judged.places[:, :0]
+            held.setdefault(code, []).append((start + cells, *judged._replace(places=places)))
     for code, parts in held.items():
-        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
-        yield scorers[code], joined[0], joined[1], joined[2] if with_places else None
+        cells, *judged_all = (np.concatenate(each) for each in zip(*parts, strict=True))
+        yield scorers[code], cells, Judged(*judged_all)
 
 
 def _scorer(model: ClassifierModel, seen: int, found: np.ndarray) -> ExpressionNovelty:

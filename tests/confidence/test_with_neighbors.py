@@ -1,4 +1,4 @@
-"""Medians over nearest cells."""
+"""Medians over nearest cells, and their say in a cell's value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sims_tools.confidence._local_median import local_median
+from sims_tools.confidence._with_neighbors import SHARE, local_median, with_neighbors
 
 
 def cells(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +40,19 @@ def test_of_many_cells_some_are_looked_among_and_each_counts_itself():
     np.testing.assert_array_equal(found, np.repeat([0, 1], 200))
 
 
+def test_other_groups_have_no_say():
+    values, places = cells(60)
+    groups = np.arange(60) % 2
+    found = with_neighbors(values, places, groups)
+    for group in (0, 1):
+        own = groups == group
+        expected = SHARE * local_median(values[own], places[own]) + (1 - SHARE) * values[own]
+        np.testing.assert_allclose(found[own], expected, rtol=1e-6)
+    assert found.dtype == np.float32
+
+
 def test_no_cells():
-    assert local_median(*cells(0)).shape == (0,)
+    assert with_neighbors(*cells(0), np.zeros(0, dtype=int)).shape == (0,)
 
 
 def test_one_odd_cell_has_no_say():
