@@ -174,6 +174,14 @@ def test_loom_files_say_what_they_need(tmp_path, monkeypatch):
         read_cells(tmp_path / "a.loom")
 
 
+def test_loom_files_keep_the_names_that_anndata_wrote(tmp_path, counts):
+    pytest.importorskip("loompy")
+    ad.AnnData(counts.to_numpy(), obs=counts[[]], var=counts.T[[]]).write_loom(tmp_path / "a.loom")
+    cells = read_cells(tmp_path / "a.loom")
+    assert list(cells.obs_names) == list(counts.index)
+    assert list(cells.var_names) == list(counts.columns)
+
+
 def test_unknown_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         read_cells(tmp_path / "none.h5ad")

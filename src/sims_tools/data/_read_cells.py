@@ -103,7 +103,12 @@ def _read_loom(path: Path) -> AnnData:
         raise ImportError(
             f"Reading `{path.name}` needs loompy: `pip install loompy`, or convert the file to `.h5ad`."
         ) from error
-    return anndata.io.read_loom(path)
+    adata = anndata.io.read_loom(path)
+    for axis in ("obs", "var"):  # which anndata writes, and does not read again
+        frame, names = getattr(adata, axis), f"{axis}_names"
+        if names in frame:
+            setattr(adata, axis, frame.set_index(names).rename_axis(None))
+    return adata
 
 
 def _read_10x(path: Path) -> AnnData:
