@@ -58,7 +58,7 @@ def main() -> None:
         text = chosen.page.read_text()
         start, end = (text.index(MARK.format(task, where)) for where in ("start", "end"))
         start += len(MARK.format(task, "start"))
-        chosen.page.write_text(f"{text[:start]}\n{made}\n{text[end:]}")
+        chosen.page.write_text(f"{text[:start]}\n\n{made}\n\n{text[end:]}")
 
 
 if __name__ == "__main__":

@@ -27,11 +27,10 @@ import sims_tools as sims
 
 LABELS, STUDY = "labels", "study"
 FEWEST_CELLS = 2
-SETS = ("mouse_gut_mca_22types", "pbmc_ifnb_ctrl_stim", "mouse_cortex_zeisel_200g")
+SETS = ("mouse_gut_mca_22types", "pbmc68k_reduced", "mouse_cortex_zeisel_200g")
 PAIRS = (
     ("pancreas_wang_scclassify", "pancreas_xin_scclassify"),
     ("pancreas_xin_scclassify", "pancreas_wang_scclassify"),
-    ("pbmc_ifnb_ctrl_stim", "pbmc_citeseq_inhouse"),
 )
 SHARES = (0.01, 0.02, 0.05, 0.1)
 ASK: dict[str, Any] = {"accelerator": "cpu", "progress_bar": False}
@@ -137,28 +136,20 @@ def plans(chosen: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
             yield LABELS, name, "70/30", found.cells, found.labels, seed, arms
     for one, other in PAIRS if STUDY in chosen.tasks else ():
         first, second = (sets.read(sets.find(chosen.data, [each])[each]) for each in (one, other))
-        first_labels, second_labels = mapped(chosen.data, one, first.labels), mapped(chosen.data, other, second.labels)
         for seed in chosen.seeds:
-            known = cache(partial(trained, first.cells, first_labels, seed))
+            known = cache(partial(trained, first.cells, first.labels, seed))
             arms = {
                 "logistic": None,
                 "scratch": lambda _: {},
                 "as it is": lambda _, k=known: {"model": k()},
                 f"fine-tuned{chosen.name}": lambda _, k=known: {"init_from": k(), **chosen.train},
             }
-            yield STUDY, other, one, second.cells, second_labels, seed, arms
+            yield STUDY, other, one, second.cells, second.labels, seed, arms
 
 
 def pretrained(cells: Cells, seed: int, options: str, train: tuple[int, ...]) -> Any:
     """An encoder, trained on training cells without their labels."""
     return sims.tl.pretrain(cells.take(np.array(train)).adata(), random_state=seed, **ASK, **json.loads(options))
-
-
-def mapped(folder: Path, name: str, labels: np.ndarray) -> np.ndarray:
-    """Labels in the broad types that studies of blood share; as they are where there is no map for the set."""
-    table = json.loads((folder / "pbmc_broad_label_map.json").read_text())
-    known = table.get(name, {})
-    return np.array([known.get(label, label) for label in labels]) if known else labels
 
 
 if __name__ == "__main__":
