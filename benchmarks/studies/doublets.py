@@ -23,7 +23,7 @@ def with_planted(adata: ad.AnnData, seed: int = 0) -> ad.AnnData:
     """The cells and, beside them, sums of two of different types."""
     rng = np.random.default_rng(seed)
     labels = adata.obs["cell_type"].to_numpy().astype(str)
-    first, second = rng.choice(adata.n_obs, (2, round(SHARE * adata.n_obs)))
+    first, second = rng.choice(adata.n_obs, (round(SHARE * adata.n_obs), 2)).T
     differ = labels[first] != labels[second]
     first, second = first[differ], second[differ]
     doublets = ad.AnnData(sparse.csr_matrix(adata.X[first] + adata.X[second]), var=adata.var[[]])
@@ -49,16 +49,21 @@ def by_solo(adata: ad.AnnData) -> tuple[np.ndarray, np.ndarray]:
     return prob, (solo.predict(soft=False) == "doublet").to_numpy()
 
 
+METHODS = {"scrublet": by_scrublet, "SOLO": by_solo}
+
+
 def main() -> None:
     """Print what both find."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    whole = ad.read_h5ad(parser.parse_args().data / "pbmc_kang_ctrl_12k.h5ad")
+    parser.add_argument("--only", choices=METHODS, nargs="+", default=list(METHODS))
+    arguments = parser.parse_args()
+    whole = ad.read_h5ad(arguments.data / "pbmc_kang_ctrl_12k.h5ad")
     adata = with_planted(whole[whole.obs["donor"] == DONOR].copy())
     planted = (adata.obs["planted"] == "yes").to_numpy()
     rows = []
-    for name, find in (("scrublet", by_scrublet), ("SOLO", by_solo)):
-        score, called = find(adata.copy())
+    for name in arguments.only:
+        score, called = METHODS[name](adata.copy())
         rows.append([name, f"{roc_auc_score(planted, score):.3f}", f"{called[planted].sum()} of {planted.sum()}",
                      f"{called[~planted].sum()} of {(~planted).sum()}"])  # fmt: skip
     print(as_markdown(["method", "AUROC", "planted that are called", "other cells that are called"], rows))
