@@ -49,10 +49,13 @@ def test_a_training_that_diverges_says_so_and_writes_nothing(cells, small):
     assert "sims_split" not in cells.obs
 
 
+def test_modalities_in_a_dict_are_refused(cells):
+    with pytest.raises(TypeError, match="is a dict; expected an AnnData or a MuData"):
+        sims.tl.annotate({"rna": cells}, "cell_type")
+
+
 @pytest.mark.parametrize("call", [sims.tl.sims_train, sims.tl.annotate])
 def test_what_is_not_an_anndata_is_refused(cells, call):
-    with pytest.raises(TypeError, match="is a dict; expected an AnnData or a MuData"):
-        call({"rna": cells}, "cell_type")
     with pytest.raises(TypeError, match="DataFrame"):
         call(cells.obs, "cell_type")
 

@@ -250,7 +250,7 @@ def test_the_variance_of_the_genes_is_computed_once(cells, small, monkeypatch, n
     passes = []
     for module, name in ((_training, "gene_moments"), (ClassSums, "over")):
         original = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *args, do=original: passes.append(1) or do(*args))
+        monkeypatch.setattr(module, name, lambda *args, do=original, **named: passes.append(1) or do(*args, **named))
     model = train(cells, small, n_top_genes=n_top_genes, scale_genes=True)
     assert len(passes) == 1
     trained = (cells.obs["sims_split"] == "train").to_numpy()
