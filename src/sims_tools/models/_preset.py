@@ -58,7 +58,7 @@ class Preset:
     n_top_genes: int | None = None
     scale_genes: bool = False
     center_genes: bool = False
-    cell_filter: CellFilter = CellFilter()
+    cell_filter: CellFilter = field(default_factory=CellFilter)
     gene_dropout: float = 0.0
     modality_dropout: float = 0.2
     network_with_proteins: Mapping[str, Any] = field(default_factory=dict)
