@@ -26,14 +26,14 @@ def table(found: pd.DataFrame) -> str:
     rows = [heads, ["---"] * len(heads)]
     for (name, split, level), some in found.groupby(["set", "split", "level"], sort=True):
         of = some.groupby("method")["macro_f1"]
-        best = of.mean().max()
+        best = of.mean().idxmax()
         cells = []
         for way in ways:
             if way not in of.groups:
                 cells.append("")
                 continue
             values = of.get_group(way)
-            mean = f"**{values.mean():.3f}**" if values.mean() == best else f"{values.mean():.3f}"
+            mean = f"**{values.mean():.3f}**" if way == best else f"{values.mean():.3f}"
             cells.append(f"{mean} ({values.min():.2f} to {values.max():.2f})" if len(values) > 1 else mean)
         what = name if split == "70/30" else f"{split} to {name}"
         rows.append([what, f"{some['n_labelled'].iloc[0]} ({level:.0%})", str(some["seed"].nunique()), *cells])
