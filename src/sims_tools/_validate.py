@@ -79,3 +79,16 @@ def check_fraction(name: str, value: float, *, closed: bool = False) -> None:
     """Raise ValueError unless `value` lies in [0, 1), or in [0, 1] when `closed`."""
     if not (0 <= value <= 1 if closed else 0 <= value < 1):
         raise ValueError(f"`{name}={value!r}` must be a share between 0 and 1.")
+
+
+def check_open_share(name: str, value: float) -> float:
+    """A share strictly between 0 and 1, as a Python number.
+
+    Raises
+    ------
+    ValueError
+        It is not.
+    """
+    if not 0 < value < 1:
+        raise ValueError(f"`{name}={value!r}` must be a share between 0 and 1, both excluded; for example 0.1.")
+    return float(value)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from sims_tools._validate import check_count
+from sims_tools._validate import check_count, check_open_share
 
-from ._checks import check_codes, check_open_share, check_prob
+from ._checks import check_codes, check_prob
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 """A probability of 0 counts as this in the likelihood: 87 nats."""

@@ -91,16 +91,3 @@ def check_codes(codes: np.ndarray, n_cells: int, n_classes: int | None = None) -
             f"{wanted}. Leave out cells that carry no label, or one the model does not know."
         )
     return found.astype(np.int64)
-
-
-def check_open_share(name: str, value: float) -> float:
-    """A share strictly between 0 and 1, as a Python number.
-
-    Raises
-    ------
-    ValueError
-        It is not.
-    """
-    if not 0 < value < 1:
-        raise ValueError(f"`{name}={value!r}` must be a share between 0 and 1, both excluded; for example 0.1.")
-    return float(value)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sims_tools._validate import check_choice, check_count, check_positive
+from sims_tools._validate import check_choice, check_count, check_open_share, check_positive
 
-from ._checks import check_codes, check_open_share, check_prob
+from ._checks import check_codes, check_prob
 from ._conformity import SCORES, conformity
 from ._quantiles import conformal_rank, shorten, threshold
 

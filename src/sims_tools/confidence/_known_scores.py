@@ -8,7 +8,9 @@ from typing import Self
 
 import numpy as np
 
-from ._checks import check_open_share, check_rows
+from sims_tools._validate import check_open_share
+
+from ._checks import check_rows
 from ._quantiles import conformal_rank, shorten, stored_ranks
 
 _STORED = 2000

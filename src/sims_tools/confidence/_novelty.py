@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from sims_tools._validate import check_positive
+from sims_tools._validate import check_open_share, check_positive
 
-from ._checks import check_open_share, check_rows
+from ._checks import check_rows
 from ._quantiles import conformal_rank
 
 _LARGEST = 1e30

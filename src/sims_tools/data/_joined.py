@@ -11,129 +11,15 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from sims_tools._log import logger
-from sims_tools._validate import listing
-
-from ._align import GeneMatch
-from ._kind import InputKind, resolve_kind
-from ._labels import Labels, encode_labels
-from ._matrix import check_matrix
-from ._obs_columns import obs_column
+from ._kind import InputKind
+from ._labels import Labels
 from ._panels import Panels
-from ._reference import Proteins, Reference, of_cells_with_counts
-from ._rows import StoredRows
+from ._reference import Proteins, Reference
 from ._shared_genes import SharedGenes
-
-Block = tuple[sparse.csr_matrix, np.ndarray]
-
-_READ = 4096
+from ._store import Block, Store
 
 _SAME = 0.99
 """Share of the counts of a reference on genes that another has, from which on totals of both are the same."""
-
-
-@dataclass(frozen=True)
-class Store:
-    """One of several references.
-
-    Attributes
-    ----------
-    name
-        What it is called.
-    adata
-        Its cells, only read; their matrix may lie in a file.
-    layer
-        Layer of the values; None is `.X`.
-    kind
-        What the values are.
-    labels
-        Of its cells; those without counts have none.
-    totals
-        (n_obs,) float64 total of each cell over all its genes, on a linear scale.
-    shared_totals
-        (n_obs, n_references) the same over the genes that each reference has; None where all have the same.
-    n_stored
-        (n_vars,) values that are stored of each gene.
-    """
-
-    name: str
-    adata: AnnData
-    layer: str | None
-    kind: InputKind
-    labels: Labels
-    totals: np.ndarray
-    shared_totals: np.ndarray | None
-    n_stored: np.ndarray
-
-    def blocks(self, wanted: np.ndarray | None, match: GeneMatch) -> Iterator[Block]:
-        """Linear values (n, n_genes) and totals (n,) of some cells, as they are read.
-
-        Parameters
-        ----------
-        wanted
-            (n_obs,) bool; None is all cells.
-        match
-            Its genes on those of the result.
-        """
-        rows = StoredRows(self.adata, self.layer)
-        for run in rows.pieces(_READ):
-            if wanted is not None and not wanted[run].any():
-                continue
-            linear, totals = self.kind.to_linear(rows.read(run), self.totals[run])
-            linear = match.select(linear)
-            if wanted is not None and not wanted[run].all():
-                linear, totals = linear[wanted[run]], totals[wanted[run]]
-                linear.has_canonical_format = True
-            yield linear, totals
-
-
-def read_store(
-    name: str,
-    adata: AnnData,
-    labels_key: str,
-    has: np.ndarray | None,
-    *,
-    layer: str | None,
-    unlabeled_category: str,
-    input_kind: str,
-) -> Store:
-    """Check a reference and read once through it: what its values are, and the totals of each cell.
-
-    Parameters
-    ----------
-    name, adata
-        The reference.
-    labels_key, layer, unlabeled_category, input_kind
-        How it is read.
-    has
-        (n_vars, n_references) bool: genes of it that each reference has; None where all have the same.
-
-    Raises
-    ------
-    KeyError
-        `labels_key` or `layer` does not exist.
-    ValueError
-        No cells or genes, no labelled cell, values that are not expression.
-    """
-    check_matrix(adata, layer)
-    labels = encode_labels(obs_column(adata, labels_key, "labels_key"), unlabeled_category)
-    if not len(labels.classes):
-        raise ValueError(
-            f"`adata.obs[{labels_key!r}]` has no label among {adata.n_obs} cells. Is this the right column, and is "
-            "`unlabeled_category=` what you mean?"
-        )
-    kind = resolve_kind(adata, layer, input_kind)
-    rows, totals, shared, n_stored = StoredRows(adata, layer), [], [], np.zeros(adata.n_vars, dtype=np.int64)
-    weights = None if has is None else has.astype(np.float64)
-    for run in rows.pieces(_READ):
-        linear, found = kind.to_linear(rows.read(run))
-        totals.append(found)
-        if weights is not None:
-            shared.append(linear @ weights)
-        n_stored += np.bincount(linear.indices, minlength=adata.n_vars)
-    total = np.concatenate(totals)
-    shared_total = np.concatenate(shared) if shared else None
-    return Store(name, adata, layer, kind, of_cells_with_counts(labels, total), total, shared_total, n_stored)
 
 
 @dataclass(frozen=True)
@@ -297,18 +183,3 @@ def join_labels(labels: Sequence[Labels]) -> Labels:
         at = np.append(classes.get_indexer(each.classes), -1)
         codes.append(at[each.codes])
     return Labels(np.concatenate(codes).astype(np.int64), classes.to_numpy(dtype=object))
-
-
-def report_stores(stores: Sequence[Store]) -> None:
-    """Say what each reference brings, and which classes only one of them has."""
-    for store in stores:
-        n_labelled = int((store.labels.codes >= 0).sum())
-        logger.info(
-            "Reference %r: %d cells, %d of them labelled, in %d classes; %d genes; values are %s.",
-            store.name, store.adata.n_obs, n_labelled, len(store.labels.classes), store.adata.n_vars, store.kind.scale,
-        )  # fmt: skip
-    names, counts = np.unique(
-        np.concatenate([store.labels.classes.astype(str) for store in stores]), return_counts=True
-    )
-    if len(stores) > 1 and (counts == 1).any():
-        logger.info("Classes of one reference only: %s.", listing(names[counts == 1]))

@@ -134,3 +134,8 @@ def with_data(block: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
     if getattr(block, "_has_canonical_format", False):  # looked at already
         result.has_canonical_format = True
     return result
+
+
+def rows_of(matrix: sparse.csr_matrix) -> np.ndarray:
+    """(n_stored,) row of each stored value."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -12,6 +12,7 @@ from sims_tools._keys import Keys
 
 from ._features import PROTEIN, RNA
 from ._mask_stats import label_codes, read_masks
+from ._matrix import rows_of
 
 
 def modality_shares(adata: AnnData | MuData, key: str) -> np.ndarray:
@@ -33,7 +34,7 @@ def modality_shares(adata: AnnData | MuData, key: str) -> np.ndarray:
 
 def share_of(masks: sparse.csr_matrix, columns: np.ndarray) -> np.ndarray:
     """(n,) share of some features, as a mask (p,), in masks (n, p); NaN where a cell's is empty."""
-    rows = np.repeat(np.arange(masks.shape[0]), np.diff(masks.indptr))
+    rows = rows_of(masks)
     total, own = (
         np.bincount(rows, weights=values, minlength=masks.shape[0])
         for values in (masks.data, np.where(columns[masks.indices], masks.data, 0))

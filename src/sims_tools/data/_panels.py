@@ -10,7 +10,7 @@ from scipy import sparse
 from torch.utils.data import Dataset
 
 from ._dataset import LABELS, Batch, CellDataset, to_batch, to_column
-from ._matrix import with_data
+from ._matrix import rows_of, with_data
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,11 @@ class PanelCells(Dataset):
         other = (own != drawn) & (shared > 0) & (given_shared > 0)
         drawn = np.where(other, drawn, own)
         ratio = np.where(other, shared / np.where(given_shared > 0, given_shared, 1.0), 0.0)
-        kept = _only(linear, panels.measured[drawn[_rows_of(linear)], linear.indices])
-        of_donor = _rows_of(given)
+        kept = _only(linear, panels.measured[drawn[rows_of(linear)], linear.indices])
+        of_donor = rows_of(given)
         scaled = with_data(given, (given.data * ratio[of_donor]).astype(np.float32))
         filled = _only(scaled, other[of_donor] & ~panels.measured[own[of_donor], given.indices])
         return (kept + filled).tocsr(), np.where(other, given_totals * ratio, totals)
-
-
-def _rows_of(block: sparse.csr_matrix) -> np.ndarray:
-    """(n_stored,) row of each value."""
-    return np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
 
 
 def _only(block: sparse.csr_matrix, kept: np.ndarray) -> sparse.csr_matrix:

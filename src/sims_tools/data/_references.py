@@ -13,11 +13,12 @@ from mudata import MuData
 
 from sims_tools._validate import check_names, listing
 
-from ._joined import JoinedReference, Store, join_labels, read_store, report_stores
+from ._joined import JoinedReference, join_labels
 from ._labels import check_classes
 from ._named import naming
 from ._obs_columns import obs_column
 from ._shared_genes import share_genes
+from ._store import Store, read_store, report_stores
 from ._stored_cells import open_cells
 
 REFERENCE = "reference"

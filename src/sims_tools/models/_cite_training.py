@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from scvi.model._utils import use_distributed_sampler
 
 from sims_tools._docs import docs
 from sims_tools._validate import check_fraction
 from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._paired_cells import PairedCells, column_moments
 from sims_tools.data._split import random_split
-from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._cite_inference import CITEPrediction
 from sims_tools.models._cite_plan import ReconstructionPlan
 from sims_tools.models._module import balanced_weights
-from sims_tools.models._random import seeded
-from sims_tools.models._runner import run_training
+from sims_tools.models._runner import train_on
 from sims_tools.models._settings import TrainingSettings, change_settings
 from sims_tools.models._threads import enough_threads
 
@@ -106,31 +102,20 @@ class CITETraining(CITEPrediction):
         self.was_interrupted_ = False
         self._fit_scaling(cells.subset(train))
         self._set_classes(cells.labels[train], chosen)
-        splitter = CellSplitter(
-            self.adata_manager,
-            train=train,
-            validation=validation,
-            test=test,
-            dataset=cast("Any", cells),
-            batch_size=cast("int", chosen.batch_size),
-            drop_last=True,
-            distributed=use_distributed_sampler(strategy),
-            seed=seed,
+        train_on(
+            self,
+            {"train": train, "validation": validation, "test": test, "dataset": cells, "drop_last": True},
+            chosen,
+            threads=enough_threads,
+            plan=ReconstructionPlan,
+            accelerator=accelerator,
+            devices=devices,
+            strategy=strategy,
+            precision=precision,
+            logger=logger,
+            callbacks=callbacks,
+            progress_bar=progress_bar,
         )
-        with seeded(seed), enough_threads(splitter.batch_size, len(self.genes_)), closing(splitter):
-            run_training(
-                self,
-                splitter,
-                chosen,
-                plan=ReconstructionPlan,
-                accelerator=accelerator,
-                devices=devices,
-                strategy=strategy,
-                precision=precision,
-                logger=logger,
-                callbacks=callbacks,
-                progress_bar=progress_bar,
-            )
         parts = {"train": train, "validation": validation, "test": test}
         self.reconstruction_error_ = {
             name: self.error_of(cells.subset(part)) for name, part in parts.items() if len(part)

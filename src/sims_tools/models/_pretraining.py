@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from scvi.model._utils import use_distributed_sampler
 
 from sims_tools._docs import docs
 from sims_tools._validate import check_fraction
 from sims_tools.data._moments import gene_moments
 from sims_tools.data._split import random_split
-from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._masked_module import MaskedPlan
 from sims_tools.models._own_cells import own_cells
-from sims_tools.models._random import seeded
-from sims_tools.models._runner import run_training
+from sims_tools.models._runner import train_on
 from sims_tools.models._settings import TrainingSettings, change_settings
 from sims_tools.models._threads import training_threads
 
@@ -97,27 +94,17 @@ class PretrainingMixin(Knowledge):
         self.was_interrupted_ = False
         mean, variance = gene_moments(dataset.linear_blocks(train), len(self.genes_))
         self.module.fit(torch.from_numpy(mean), torch.from_numpy(variance))
-        splitter = CellSplitter(
-            self.adata_manager,
-            train=train,
-            validation=validation,
-            dataset=dataset,
-            batch_size=cast("int", chosen.batch_size),
-            distributed=use_distributed_sampler(strategy),
-            seed=seed,
+        train_on(
+            self,
+            {"train": train, "validation": validation, "dataset": dataset},
+            chosen,
+            threads=partial(training_threads, self.module.network),
+            plan=MaskedPlan,
+            accelerator=accelerator,
+            devices=devices,
+            strategy=strategy,
+            precision=precision,
+            logger=logger,
+            callbacks=callbacks,
+            progress_bar=progress_bar,
         )
-        threads = training_threads(self.module.network, splitter.batch_size, len(self.genes_))
-        with seeded(seed), threads, closing(splitter):
-            run_training(
-                self,
-                splitter,
-                chosen,
-                plan=MaskedPlan,
-                accelerator=accelerator,
-                devices=devices,
-                strategy=strategy,
-                precision=precision,
-                logger=logger,
-                callbacks=callbacks,
-                progress_bar=progress_bar,
-            )

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from scvi.model._utils import use_distributed_sampler
 from scvi.train import TrainRunner
 from scvi.train._logger import SimpleLogger
 
 from sims_tools._log import logger as log
 from sims_tools._log import quiet_libraries
+from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._callbacks import KeepWeights
 from sims_tools.models._plan import ClassificationPlan
 from sims_tools.models._progress import EpochBar
+from sims_tools.models._random import seeded
 from sims_tools.models._settings import TrainingSettings
 
 History = dict[str, pd.DataFrame]
@@ -81,6 +84,44 @@ def signals_restored() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread() and handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+def train_on(
+    model: Any,
+    cells: dict[str, Any],
+    settings: TrainingSettings,
+    *,
+    threads: Callable[[int, int], AbstractContextManager[None]],
+    strategy: str | Any,
+    **run: Any,
+) -> None:
+    """Train a model on minibatches of its cells, by its seed.
+
+    Parameters
+    ----------
+    model
+        Registered with the cells.
+    cells
+        Parts of a data set, as :class:`~sims_tools.data._splitter.CellSplitter` takes them.
+    settings
+        Of training.
+    threads
+        Of the size of a minibatch and the number of features, what limits threads meanwhile.
+    strategy
+        Lightning's.
+    **run
+        As :func:`run_training` takes it.
+    """
+    seed = model.params_["random_state"]
+    splitter = CellSplitter(
+        model.adata_manager,
+        **cells,
+        batch_size=cast("int", settings.batch_size),
+        distributed=use_distributed_sampler(strategy),
+        seed=seed,
+    )
+    with seeded(seed), threads(splitter.batch_size, len(model.genes_)), closing(splitter):
+        run_training(model, splitter, settings, strategy=strategy, **run)
 
 
 def run_training(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from scipy import sparse
-from scvi.model._utils import use_distributed_sampler
 
 from sims_tools._docs import docs
 from sims_tools._validate import check_fraction
@@ -22,14 +21,12 @@ from sims_tools.data._features import SEEN_OF, only
 from sims_tools.data._moments import gene_moments, log_cp10k
 from sims_tools.data._panels import Panels
 from sims_tools.data._split import stratified_split
-from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._confidence import Confidence, fit_novelty
 from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
 from sims_tools.models._own_cells import own_cells
-from sims_tools.models._random import seeded
-from sims_tools.models._runner import run_training
+from sims_tools.models._runner import train_on
 from sims_tools.models._settings import TrainingSettings, change_settings
 from sims_tools.models._threads import training_threads
 
@@ -97,30 +94,19 @@ class TrainingMixin(Knowledge):
         self.was_interrupted_ = False
         self._fit_transform(dataset, train, gene_variance, None if panels is None else panels.n_cells(train))
         self._set_loss(dataset.labels[train], chosen)
-        splitter = CellSplitter(
-            self.adata_manager,
-            train=train,
-            validation=validation,
-            dataset=dataset,
-            batch_size=cast("int", chosen.batch_size),
-            distributed=use_distributed_sampler(strategy),
-            seed=seed,
-            panels=panels,
+        train_on(
+            self,
+            {"train": train, "validation": validation, "dataset": dataset, "panels": panels},
+            chosen,
+            threads=partial(training_threads, self.module.network),
+            accelerator=accelerator,
+            devices=devices,
+            strategy=strategy,
+            precision=precision,
+            logger=logger,
+            callbacks=callbacks,
+            progress_bar=progress_bar,
         )
-        threads = training_threads(self.module.network, splitter.batch_size, len(self.genes_))
-        with seeded(seed), threads, closing(splitter):
-            run_training(
-                self,
-                splitter,
-                chosen,
-                accelerator=accelerator,
-                devices=devices,
-                strategy=strategy,
-                precision=precision,
-                logger=logger,
-                callbacks=callbacks,
-                progress_bar=progress_bar,
-            )
         self.gene_weights_ = self._measure_gene_weights(dataset, train)
         self.confidence_ = self._fit_confidence(dataset, train, validation)
 

@@ -11,7 +11,7 @@ from scvi.data.fields import LayerField, NumericalObsField
 from scvi.model.base import BaseModelClass
 from torch import nn
 
-from sims_tools._validate import as_plain, check_choice, check_count
+from sims_tools._validate import as_plain, check_choice, check_count, check_open_share
 from sims_tools.data._dataset import TOTALS
 from sims_tools.models._inputs import CountTransform
 from sims_tools.models._masked_module import MaskedModule
@@ -81,8 +81,7 @@ class PretrainedSIMS(PretrainingMixin, SavedModel, BaseModelClass):
     ) -> None:
         check_choice("preset", preset, self.presets)
         check_count("n_members", n_members)
-        if not 0 < pretraining_ratio < 1:
-            raise ValueError(f"`pretraining_ratio={pretraining_ratio!r}` must lie between 0 and 1, both excluded.")
+        check_open_share("pretraining_ratio", pretraining_ratio)
         super().__init__(adata, registry)
         recipe = self.presets[preset]
         self.params_ = {

@@ -17,11 +17,10 @@ from sims_tools.pl._study import (
     COLORS,
     is_share,
     log_axis,
-    measure_axis,
     points,
     row_panels,
+    score_axis,
     scores_of,
-    share_axis,
     title_of,
 )
 from sims_tools.pl._text import SIZE
@@ -83,8 +82,6 @@ def _draw(ax: Axes, table: pd.DataFrame, name: str, rows: np.ndarray) -> None:
             ax.plot([middle, middle], [row - 0.28, row + 0.28], color=COLORS[1], linewidth=2, zorder=4)
     if seconds:
         log_axis(ax, values)
-    elif is_share(name):
-        share_axis(ax, values)
     else:
-        measure_axis(ax, values)
+        score_axis(ax, name, values)
     ax.set_xlabel(title_of(name), fontsize=SIZE + 1)

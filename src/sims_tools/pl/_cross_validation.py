@@ -14,13 +14,11 @@ from sims_tools._docs import docs
 from sims_tools.pl._canvas import hand_back
 from sims_tools.pl._study import (
     COLORS,
-    is_share,
     legend,
-    measure_axis,
     points,
     row_panels,
+    score_axis,
     scores_of,
-    share_axis,
     title_of,
 )
 from sims_tools.pl._text import SIZE
@@ -73,10 +71,7 @@ def cross_validation(
             offset = (rank - (len(wanted) - 1) / 2) * 0.18
             points(ax, rows + offset, table[name].to_numpy(dtype=float), colors[name])
         ax.set_xlabel(kind, fontsize=SIZE + 1)
-        if is_share(wanted[0]):
-            share_axis(ax, table[wanted].to_numpy(dtype=float))
-        else:
-            measure_axis(ax, table[wanted].to_numpy(dtype=float))
+        score_axis(ax, wanted[0], table[wanted].to_numpy(dtype=float))
         if len(wanted) > 1:
             legend(ax, {title_of(name).replace(kind, "").strip() or "all": color for name, color in colors.items()})
     return hand_back(axes, show, return_fig)

@@ -114,6 +114,11 @@ def legend(ax: Axes, colors: dict[str, str]) -> None:
     )
 
 
+def score_axis(ax: Axes, name: str, values: np.ndarray) -> None:
+    """The axis that suits a score."""
+    (share_axis if is_share(name) else measure_axis)(ax, values)
+
+
 def measure_axis(ax: Axes, values: np.ndarray) -> None:
     """An axis of a quantity that begins at zero."""
     there = values[np.isfinite(values)]

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from sims_tools._log import logger
-from sims_tools._validate import check_choice, check_count, listing
+from sims_tools._validate import check_choice, check_count, check_open_share, listing
 from sims_tools.data._labels import Labels
 from sims_tools.data._split import stratified_split
 
@@ -127,8 +127,7 @@ def nested_fractions(
     shares = sorted({float(share) for share in fractions})
     if not shares or not all(0 < share <= 1 for share in shares):
         raise ValueError(f"`fractions={list(fractions)!r}` must be shares of the training cells, above 0, at most 1.")
-    if not 0 < test_size < 1:
-        raise ValueError(f"`test_size={test_size!r}` must be a share between 0 and 1.")
+    check_open_share("test_size", test_size)
     if n_repeats is None or isinstance(n_repeats, bool):
         raise ValueError(f"`n_repeats={n_repeats!r}` must be a whole number above 0.")
     check_count("n_repeats", n_repeats)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from sims_tools._docs import docs
 from sims_tools._keys import UNKNOWN
-from sims_tools.data._obs_columns import obs_column
 from sims_tools.tl._cross_validate import fold_maker
 from sims_tools.tl._study import run_study
 
@@ -103,26 +102,6 @@ def benchmark(
     >>> sims.tl.benchmark(adata, "cell_type", ["sims", "logistic_regression", "scanvi"], groupby="donor")
     >>> sims.get.study_df(adata, "benchmark").groupby("model")["macro_f1"].mean()
     """
-    groups = None if groupby is None else obs_column(adata, groupby, "groupby")
-    return run_study(
-        "benchmark",
-        adata,
-        labels_key,
-        models,
-        fold_maker(groups, n_folds, train_groups),
-        reading={
-            "layer": layer,
-            "modalities": modalities,
-            "protein_layer": protein_layer,
-            "protein_obsm_key": protein_obsm_key,
-            "unlabeled_category": unlabeled_category,
-            "input_kind": input_kind,
-        },
-        asked={"groupby": groupby, "n_folds": n_folds, "train_groups": train_groups},
-        n_jobs=n_jobs,
-        checkpoint=checkpoint,
-        progress_bar=progress_bar,
-        random_state=random_state,
-        key_added=key_added,
-        copy=copy,
-    )
+    given = dict(locals())
+    make = fold_maker(adata, groupby, n_folds, train_groups)
+    return run_study("benchmark", given, models, make, ("groupby", "n_folds", "train_groups"))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 from sims_tools._docs import docs
 from sims_tools._keys import UNKNOWN
@@ -120,33 +118,16 @@ def cross_validate(
     >>> sims.tl.cross_validate(adata, "cell_type", groupby="donor", checkpoint="donors", n_jobs=4)
     >>> sims.get.study_df(adata, "cross_validation")[["group", "macro_f1"]]
     """
-    groups = None if groupby is None else obs_column(adata, groupby, "groupby")
-    return run_study(
-        "cross_validate",
-        adata,
-        labels_key,
-        {model: params},
-        fold_maker(groups, n_folds, train_groups),
-        reading={
-            "layer": layer,
-            "modalities": modalities,
-            "protein_layer": protein_layer,
-            "protein_obsm_key": protein_obsm_key,
-            "unlabeled_category": unlabeled_category,
-            "input_kind": input_kind,
-        },
-        asked={"groupby": groupby, "n_folds": n_folds, "train_groups": train_groups},
-        n_jobs=n_jobs,
-        checkpoint=checkpoint,
-        progress_bar=progress_bar,
-        random_state=random_state,
-        key_added=key_added,
-        copy=copy,
-    )
+    given = dict(locals())
+    make = fold_maker(adata, groupby, n_folds, train_groups)
+    return run_study("cross_validate", given, {model: params}, make, ("groupby", "n_folds", "train_groups"))
 
 
-def fold_maker(groups: pd.Series | None, n_folds: int | None, train_groups: Sequence[str] | str | None) -> Any:
+def fold_maker(
+    adata: AnnData | MuData, groupby: str | None, n_folds: int | None, train_groups: Sequence[str] | str | None
+) -> Callable[[StudyCells, int], list[Fold]]:
     """What :func:`~sims_tools.tl._study.run_study` divides the cells with."""
+    groups = None if groupby is None else obs_column(adata, groupby, "groupby")
     chosen = [train_groups] if isinstance(train_groups, str) else train_groups
 
     def make(cells: StudyCells, seed: int) -> list[Fold]:

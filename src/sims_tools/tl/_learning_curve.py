@@ -97,29 +97,9 @@ def learning_curve(
     >>> sims.tl.learning_curve(adata, "cell_type", fractions=[0.05, 0.1, 0.5, 1], checkpoint="how_many")
     >>> sims.pl.learning_curve(adata)
     """
+    given = {**locals(), "fractions": list(fractions)}
 
     def make(cells: StudyCells, seed: int) -> list[Fold]:
         return nested_fractions(cells.labels, fractions, n_repeats=n_repeats, test_size=test_size, random_state=seed)
 
-    return run_study(
-        "learning_curve",
-        adata,
-        labels_key,
-        {model: params},
-        make,
-        reading={
-            "layer": layer,
-            "modalities": modalities,
-            "protein_layer": protein_layer,
-            "protein_obsm_key": protein_obsm_key,
-            "unlabeled_category": unlabeled_category,
-            "input_kind": input_kind,
-        },
-        asked={"fractions": list(fractions), "n_repeats": n_repeats, "test_size": test_size},
-        n_jobs=n_jobs,
-        checkpoint=checkpoint,
-        progress_bar=progress_bar,
-        random_state=random_state,
-        key_added=key_added,
-        copy=copy,
-    )
+    return run_study("learning_curve", given, {model: params}, make, ("fractions", "n_repeats", "test_size"))

@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 from scipy import sparse
 
-from sims_tools._validate import listing
-from sims_tools.confidence._checks import check_open_share
+from sims_tools._validate import check_open_share, listing
 from sims_tools.models import ClassifierModel
 
 

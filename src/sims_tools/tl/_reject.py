@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sims_tools._validate import check_choice
-from sims_tools.confidence._checks import check_open_share
+from sims_tools._validate import check_choice, check_open_share
 from sims_tools.confidence._expression import Judged
 from sims_tools.confidence._with_neighbors import with_neighbors
 from sims_tools.data._features import SEEN_OF

@@ -79,11 +79,9 @@ def with_chosen_genes(
     of_others = counts[:, others] if some and counts is not None else counts
     found = choose_genes(choice, blocks, labels.codes[train], len(labels.classes), len(others), of_others)
     chosen, variance = (np.arange(len(others)), None) if found is None else found
-    if some:
-        variance = None
     chosen = np.union1d(others[chosen], known)
-    told = variance is not None and reference.proteins is None
-    return reference.take_genes(chosen), variance[chosen] if variance is not None and told else None
+    of_all = variance is not None and not some and reference.proteins is None
+    return reference.take_genes(chosen), variance[chosen] if variance is not None and of_all else None
 
 
 def _known(reference: Reference | JoinedReference, source: Any) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sims_tools._keys import Keys
@@ -25,22 +24,16 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+READING = ("layer", "modalities", "protein_layer", "protein_obsm_key", "unlabeled_category", "input_kind")
+"""Arguments of every study that say how the object is read."""
+
 
 def run_study(
     study: str,
-    adata: AnnData | MuData,
-    labels_key: str,
+    given: Mapping[str, Any],
     models: Sequence[str] | Mapping[str, Mapping[str, Any]],
     make_folds: Callable[[StudyCells, int], list[Fold]],
-    *,
-    reading: dict[str, Any],
-    asked: dict[str, Any],
-    n_jobs: int,
-    checkpoint: str | Path | None,
-    progress_bar: bool,
-    random_state: int | None,
-    key_added: str,
-    copy: bool,
+    asked: Sequence[str],
 ) -> AnnData | MuData | None:
     """Run every method on every fold and write the tables.
 
@@ -48,19 +41,19 @@ def run_study(
     ----------
     study
         Its name.
-    adata, labels_key, n_jobs, checkpoint, progress_bar, random_state, key_added, copy
-        As the functions of :mod:`sims_tools.tl` take them.
+    given
+        Arguments of the function of :mod:`sims_tools.tl` that was called.
     models
         As :func:`resolve_methods` takes them.
     make_folds
         Divides the cells, by a seed.
-    reading
-        How the object is read.
     asked
-        What else was asked for, to be recorded.
+        Which of the arguments are the study's own, to be recorded beside those that all have.
     """
+    adata, labels_key, n_jobs = given["adata"], given["labels_key"], given["n_jobs"]
+    reading = {name: given[name] for name in READING}
     check_target(adata)
-    keys, seed = Keys(key_added), resolve_seed(random_state)
+    keys, seed = Keys(given["key_added"]), resolve_seed(given["random_state"])
     _check_key(adata, keys)
     _check_jobs(n_jobs)
     methods = resolve_methods(models)
@@ -69,20 +62,21 @@ def run_study(
     _check_counts(methods, cells)
     _tell_proteins(methods, cells)
     runs = [Run(method, fold) for fold in make_folds(cells, seed) for method in methods]
-    results = run_all(runs, cells, Checkpoint(checkpoint, cells), n_jobs=n_jobs, progress_bar=progress_bar)
+    checkpoint = Checkpoint(given["checkpoint"], cells)
+    results = run_all(runs, cells, checkpoint, n_jobs=n_jobs, progress_bar=given["progress_bar"])
     tables = study_tables(results)
     options = {method.title: {"model": method.name, **method.options} for method in methods}
-    params = {"labels_key": labels_key, **reading, **asked, "random_state": seed}
+    params = {"labels_key": labels_key, **reading, **{name: given[name] for name in asked}, "random_state": seed}
     entry = {
         "study": study,
         **tables,
         "params": storable(params) | {"models": json.dumps(options, default=str)},
         "versions": package_versions(),
     }
-    if copy:
+    if given["copy"]:
         adata = adata.copy()
     write_study(adata, keys, entry)
-    return adata if copy else None
+    return adata if given["copy"] else None
 
 
 def _check_key(adata: AnnData | MuData, keys: Keys) -> None:

@@ -161,8 +161,7 @@ class ManyReferences:
     def write(self, keys: Keys, record: dict[str, Any], split: Split) -> None:
         """See :class:`TrainingCells`."""
         columns = split_column(len(self._joined.totals), *split)
-        parts = np.split(columns.codes, np.cumsum([store.adata.n_obs for store in self._joined.stores])[:-1])
-        for (name, adata), codes in zip(self._named.items(), parts, strict=True):
+        for (name, adata), codes in zip(self._named.items(), self._joined.parts(columns.codes), strict=True):
             if isinstance(adata, AnnData):
                 own = pd.Categorical.from_codes(codes, categories=columns.categories)
                 write_training(adata, keys, {**record, "reference": name}, own)
