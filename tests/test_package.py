@@ -20,7 +20,7 @@ import pytest
 import sims_tools as sims
 
 SOURCE = Path(sims.__file__).parent
-ROOMS = ("cli", "confidence", "data", "get", "models", "nn", "pl", "pp", "studies", "tl")
+ROOMS = ("cli", "confidence", "data", "get", "models", "nn", "pl", "pp", "stores", "studies", "tl")
 PUBLIC = ("data", "get", "models", "nn", "pl", "pp", "tl")
 
 # --- import -----------------------------------------------------------------------------------------------------------
@@ -139,12 +139,13 @@ BELOW = {
     "nn": set(),
     "data": {"_validate", "_log", "_keys", "nn"},
     "confidence": {"_validate", "_log", "_keys", "nn"},
-    "models": {"_validate", "_log", "_keys", "_docs", "nn", "data", "confidence"},
-    "studies": {"_validate", "_log", "__version__", "data", "confidence", "models"},
+    "models": {"_validate", "_log", "_keys", "_docs", "_whole_file", "nn", "data", "confidence"},
+    "stores": {"_validate", "_log", "_keys", "_whole_file", "data"},
+    "studies": {"_validate", "_log", "_whole_file", "__version__", "data", "confidence", "models"},
     "pp": {"_validate", "_log", "_keys", "_docs", "data"},
     "get": {"_validate", "_log", "_keys", "_docs", "data"},
     "pl": {"_validate", "_log", "_keys", "_docs", "data", "confidence", "models", "get"},
-    "tl": {"_validate", "_log", "_keys", "_docs", "data", "confidence", "models", "studies"},
+    "tl": {"_validate", "_log", "_keys", "_docs", "data", "confidence", "models", "stores", "studies"},
 }  # fmt: skip
 """What each room may import of the package, beside itself."""
 

@@ -77,7 +77,7 @@ def test_an_interrupted_write_leaves_nothing(study_cells, run, tmp_path, monkeyp
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sims_tools.studies._checkpoint.os.replace", interrupt)
+    monkeypatch.setattr("sims_tools._whole_file.os.replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         Checkpoint(tmp_path, study_cells).write(run, {"scores": []})
     assert list(tmp_path.iterdir()) == []

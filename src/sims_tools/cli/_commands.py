@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import click
 from anndata import AnnData
 
 from sims_tools import tl
+from sims_tools._whole_file import whole_file
 from sims_tools.models import load
 
 
@@ -129,11 +128,5 @@ def run_annotate(
 
 def write_whole(adata: AnnData, path: Path) -> None:
     """Write an h5ad file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".h5ad", dir=path.parent)
-    os.close(handle)
-    try:
+    with whole_file(path) as draft:
         adata.write_h5ad(draft, compression="gzip")
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sims_tools import __version__
+from sims_tools._whole_file import whole_file
 from sims_tools.studies._cells import StudyCells
 from sims_tools.studies._run import Result, Run
 
@@ -63,16 +62,9 @@ class Checkpoint:
         """Keep a finished run: the file is there whole, or not at all."""
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"digests": self._digests(run), "run": run.label, "result": result}, indent=1)
-        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(name, self._path(run))
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with whole_file(self._path(run)) as draft:
+            draft.write_text(text, encoding="utf-8")
 
     def _path(self, run: Run) -> Path:
         """A name that can be read, and that no other run has."""
