@@ -151,3 +151,15 @@ def test_another_architecture_is_trained_and_its_name_is_the_key(files):
     wrong = _run("train", files / "ref.h5ad", "--labels-key", "cell_type", "--model", "acttin", "-o", files / "none")
     assert wrong.exit_code != 0
     assert "Did you mean 'actinn'" in wrong.output
+
+
+def test_training_goes_on_from_a_saved_model_with_the_genes_asked_for(files, model):
+    out = files / "continued"
+    done = _run(
+        "train", files / "ref.h5ad", "--labels-key", "cell_type", "--init-from", model[0], "--max-epochs", "1",
+        "--gene-choice", "highly_variable", "--n-top-genes", "30", "-o", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    first, second = sims.models.load(model[0]), sims.models.load(out)
+    assert set(first.genes) <= set(second.genes)  # what the earlier model reads stays
+    assert second.init_from_["model"] == "sims"

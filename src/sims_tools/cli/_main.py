@@ -66,6 +66,8 @@ def demo(**options: Any) -> None:
 @click.option(
     "--n-top-genes", metavar="N|all", help="Genes to train on, by variance and class.  [default: the preset's]"
 )
+@click.option("--gene-choice", metavar="WAY", help="How genes are chosen, in place of the preset's way.")
+@click.option("--init-from", type=_STORE, metavar="MODEL", help="Start from a saved model, pretrained or a classifier.")
 @click.option("--max-epochs", type=int, help="Passes over the training cells.  [default: the preset's]")
 @click.option("--accelerator", default="auto", show_default=True, help="Hardware: auto, cpu, gpu.")
 @_seed
