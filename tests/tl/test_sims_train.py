@@ -245,10 +245,10 @@ def test_genes_are_chosen_on_training_cells_and_remembered(cells, small):
 
 @pytest.mark.parametrize("n_top_genes", [None, 20, 1000])
 def test_the_variance_of_the_genes_is_computed_once(cells, small, monkeypatch, n_top_genes):
-    from sims_tools.models import _training
+    from sims_tools.data import _training_data
 
     passes = []
-    for module, name in ((_training, "gene_moments"), (ClassSums, "over")):
+    for module, name in ((_training_data, "gene_moments"), (ClassSums, "over")):
         original = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, do=original, **named: passes.append(1) or do(*args, **named))
     model = train(cells, small, n_top_genes=n_top_genes, scale_genes=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sims_tools._validate import check_fraction
 from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._paired_cells import PairedCells, column_moments
 from sims_tools.data._split import random_split
+from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._cite_inference import CITEPrediction
 from sims_tools.models._cite_plan import ReconstructionPlan
 from sims_tools.models._module import balanced_weights
@@ -102,9 +104,10 @@ class CITETraining(CITEPrediction):
         self.was_interrupted_ = False
         self._fit_scaling(cells.subset(train))
         self._set_classes(cells.labels[train], chosen)
+        parts: dict[str, Any] = {"train": train, "validation": validation, "test": test}
         train_on(
             self,
-            {"train": train, "validation": validation, "test": test, "dataset": cells, "drop_last": True},
+            partial(CellSplitter, self.adata_manager, dataset=cells, drop_last=True, **parts),
             chosen,
             threads=enough_threads,
             plan=ReconstructionPlan,
@@ -116,7 +119,6 @@ class CITETraining(CITEPrediction):
             callbacks=callbacks,
             progress_bar=progress_bar,
         )
-        parts = {"train": train, "validation": validation, "test": test}
         self.reconstruction_error_ = {
             name: self.error_of(cells.subset(part)) for name, part in parts.items() if len(part)
         }

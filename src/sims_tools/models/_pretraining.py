@@ -15,6 +15,7 @@ from sims_tools._docs import docs
 from sims_tools._validate import check_fraction
 from sims_tools.data._moments import gene_moments
 from sims_tools.data._split import random_split
+from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._masked_module import MaskedPlan
 from sims_tools.models._own_cells import own_cells
@@ -96,7 +97,7 @@ class PretrainingMixin(Knowledge):
         self.module.fit(torch.from_numpy(mean), torch.from_numpy(variance))
         train_on(
             self,
-            {"train": train, "validation": validation, "dataset": dataset},
+            partial(CellSplitter, self.adata_manager, train=train, validation=validation, dataset=dataset),
             chosen,
             threads=partial(training_threads, self.module.network),
             plan=MaskedPlan,

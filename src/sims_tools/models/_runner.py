@@ -20,7 +20,6 @@ from scvi.train._logger import SimpleLogger
 
 from sims_tools._log import logger as log
 from sims_tools._log import quiet_libraries
-from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._callbacks import KeepWeights
 from sims_tools.models._plan import ClassificationPlan
 from sims_tools.models._progress import EpochBar
@@ -88,7 +87,7 @@ def signals_restored() -> Iterator[None]:
 
 def train_on(
     model: Any,
-    cells: dict[str, Any],
+    load: Callable[..., Any],
     settings: TrainingSettings,
     *,
     threads: Callable[[int, int], AbstractContextManager[None]],
@@ -100,9 +99,10 @@ def train_on(
     Parameters
     ----------
     model
-        Registered with the cells.
-    cells
-        Parts of a data set, as :class:`~sims_tools.data._splitter.CellSplitter` takes them.
+        Built for the features of the cells.
+    load
+        Called with `batch_size`, `distributed` and `seed`, makes the data module, such as
+        :class:`~sims_tools.data._splitter.CellSplitter`.
     settings
         Of training.
     threads
@@ -113,14 +113,9 @@ def train_on(
         As :func:`run_training` takes it.
     """
     seed = model.params_["random_state"]
-    splitter = CellSplitter(
-        model.adata_manager,
-        **cells,
-        batch_size=cast("int", settings.batch_size),
-        distributed=use_distributed_sampler(strategy),
-        seed=seed,
-    )
-    with seeded(seed), threads(splitter.batch_size, len(model.genes_)), closing(splitter):
+    batch_size = cast("int", settings.batch_size)
+    splitter = load(batch_size=batch_size, distributed=use_distributed_sampler(strategy), seed=seed)
+    with seeded(seed), threads(batch_size, len(model.genes_)), closing(splitter):
         run_training(model, splitter, settings, strategy=strategy, **run)
 
 

@@ -18,9 +18,10 @@ from sims_tools._validate import check_fraction
 from sims_tools.confidence import ExpressionNovelty
 from sims_tools.data._dataset import CellDataset
 from sims_tools.data._features import SEEN_OF, only
-from sims_tools.data._moments import gene_moments, log_cp10k
+from sims_tools.data._moments import log_cp10k
 from sims_tools.data._panels import Panels
 from sims_tools.data._split import stratified_split
+from sims_tools.data._training_data import CellsInMemory, KnownCells, TrainingData
 from sims_tools.models._confidence import Confidence, fit_novelty
 from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
@@ -84,19 +85,14 @@ class TrainingMixin(Knowledge):
         """
         check_fraction("validation_size", validation_size)
         chosen = change_settings(self._preset_training(), max_epochs=max_epochs, **settings)
-        dataset = own_cells(self)
-        seed = self.params_["random_state"]
-        train, validation = split if split is not None else stratified_split(dataset.labels, validation_size, seed)
-        train, validation = (cells[dataset.labels[cells] >= 0] for cells in map(np.asarray, (train, validation)))
-        if len(train) == 0:
-            raise ValueError("There is no labelled cell to train on.")
-        chosen = chosen.fit_to(len(train))
+        cells = self._cells_at_hand(split, validation_size, panels)
+        chosen = chosen.fit_to(int(cells.class_counts.sum()))
         self.was_interrupted_ = False
-        self._fit_transform(dataset, train, gene_variance, None if panels is None else panels.n_cells(train))
-        self._set_loss(dataset.labels[train], chosen)
+        self._fit_transform(cells, gene_variance)
+        self._set_loss(cells.class_counts, chosen)
         train_on(
             self,
-            {"train": train, "validation": validation, "dataset": dataset, "panels": panels},
+            cells.module,
             chosen,
             threads=partial(training_threads, self.module.network),
             accelerator=accelerator,
@@ -107,38 +103,49 @@ class TrainingMixin(Knowledge):
             callbacks=callbacks,
             progress_bar=progress_bar,
         )
-        self.gene_weights_ = self._measure_gene_weights(dataset, train)
-        self.confidence_ = self._fit_confidence(dataset, train, validation)
+        known = cells.known()
+        self.gene_weights_ = self._measure_gene_weights(known.dataset, known.explained)
+        self.confidence_ = self._fit_confidence(known)
 
     def _preset_training(self) -> TrainingSettings:
         return self.presets[self.params_["preset"]].training
 
-    def _fit_transform(
-        self, dataset: CellDataset, train: np.ndarray, variance: np.ndarray | None, n_cells: np.ndarray | None = None
-    ) -> None:
+    def _cells_at_hand(
+        self, split: tuple[np.ndarray, np.ndarray] | None, validation_size: float, panels: Panels | None
+    ) -> CellsInMemory:
+        """The registered cells; those without a label are left out."""
+        dataset = own_cells(self)
+        if split is None:
+            split = stratified_split(dataset.labels, validation_size, self.params_["random_state"])
+        train, validation = (cells[dataset.labels[cells] >= 0] for cells in map(np.asarray, split))
+        if len(train) == 0:
+            raise ValueError("There is no labelled cell to train on.")
+        return CellsInMemory(self.adata_manager, dataset, train, validation, len(self.classes_), panels)
+
+    def _fit_transform(self, cells: TrainingData, variance: np.ndarray | None) -> None:
         transform = self.module.transform
         if not transform.scale_genes:
             return
         n_genes, mean = len(self.genes_), None
         if variance is None or transform.center_genes:
-            mean, variance = gene_moments(dataset.linear_blocks(train), n_genes, n_cells=n_cells)
+            mean, variance = cells.moments(n_genes)
         if variance.shape != (n_genes,):
             raise ValueError(f"`gene_variance` has shape {variance.shape}; expected ({n_genes},): one for each gene.")
         if transform.center_genes:  # a sample's, as scanpy's `pp.scale` takes it
-            transform.fit(torch.from_numpy(variance * len(train) / max(len(train) - 1, 1)), torch.from_numpy(mean))
+            n_cells = int(cells.class_counts.sum())
+            transform.fit(torch.from_numpy(variance * n_cells / max(n_cells - 1, 1)), torch.from_numpy(mean))
         else:
             transform.fit(torch.from_numpy(variance))
 
-    def _set_loss(self, codes: np.ndarray, settings: TrainingSettings) -> None:
-        counts = torch.from_numpy(np.bincount(codes, minlength=len(self.classes_)))
-        self.module.class_weights.copy_(balanced_weights(counts, settings.class_weights))
+    def _set_loss(self, counts: np.ndarray, settings: TrainingSettings) -> None:
+        self.module.class_weights.copy_(balanced_weights(torch.from_numpy(counts), settings.class_weights))
         self.module.label_smoothing = settings.label_smoothing
 
-    def _fit_confidence(self, dataset: CellDataset, train: np.ndarray, validation: np.ndarray) -> Confidence:
-        cells = np.sort(validation)
+    def _fit_confidence(self, known: KnownCells) -> Confidence:
+        dataset, cells = known.dataset, known.validation
         if not len(cells):
             return Confidence()
-        novelty, codes = fit_novelty(dataset, train, cells), dataset.labels[cells]
+        novelty, codes = fit_novelty(dataset, known.train, cells), dataset.labels[cells]
         whole = Confidence.fit(self._logits(dataset.linear_blocks(cells, size=512)), codes, novelty)
         if not self.proteins_:
             return whole

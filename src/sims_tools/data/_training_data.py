@@ -1,0 +1,107 @@
+"""What a classifier is trained on, wherever its cells are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ._dataset import CellDataset
+from ._moments import gene_moments
+from ._splitter import CellSplitter
+
+if TYPE_CHECKING:
+    from scvi.data import AnnDataManager
+
+    from ._panels import Panels
+
+
+class KnownCells(NamedTuple):
+    """Cells in memory, from which a trained model learns what to think of itself.
+
+    Attributes
+    ----------
+    dataset
+        The cells.
+    explained
+        Rows of it, training cells: their masks give the weight of each gene.
+    train
+        Rows of it, training cells: their expression is what novelty is measured by.
+    validation
+        Rows of it, in rising order: held-out cells, for temperature, conformal scores and novelty.
+    """
+
+    dataset: CellDataset
+    explained: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+
+
+class TrainingData(Protocol):
+    """Labelled cells, divided into those that train and those that epochs are judged by."""
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """(n_classes,) training cells of each class."""
+        ...
+
+    def moments(self, n_genes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance (n_genes,) of log1p CP10K over the training cells that a gene was measured in."""
+        ...
+
+    def module(self, *, batch_size: int, distributed: bool, seed: int) -> Any:
+        """What Lightning loads minibatches from; has `n_val` and `close()` beside."""
+        ...
+
+    def known(self) -> KnownCells:
+        """Cells for what is learned after training."""
+        ...
+
+
+@dataclass(frozen=True)
+class CellsInMemory:
+    """A data set all rows of which are at hand.
+
+    Attributes
+    ----------
+    manager
+        scvi-tools' manager of the registered object.
+    dataset
+        Its cells.
+    train, validation
+        Rows of it, all with a label.
+    n_classes
+        Number of classes.
+    panels
+        What each of several references measured, where they did not measure the same genes.
+    """
+
+    manager: AnnDataManager
+    dataset: CellDataset
+    train: np.ndarray
+    validation: np.ndarray
+    n_classes: int
+    panels: Panels | None = None
+
+    @cached_property
+    def class_counts(self) -> np.ndarray:
+        """See :class:`TrainingData`."""
+        return np.bincount(self.dataset.labels[self.train], minlength=self.n_classes)
+
+    def moments(self, n_genes: int) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`TrainingData`."""
+        n_cells = None if self.panels is None else self.panels.n_cells(self.train)
+        return gene_moments(self.dataset.linear_blocks(self.train), n_genes, n_cells=n_cells)
+
+    def module(self, *, batch_size: int, distributed: bool, seed: int) -> CellSplitter:
+        """See :class:`TrainingData`."""
+        return CellSplitter(
+            self.manager, train=self.train, validation=self.validation, dataset=self.dataset, panels=self.panels,
+            batch_size=batch_size, distributed=distributed, seed=seed,
+        )  # fmt: skip
+
+    def known(self) -> KnownCells:
+        """See :class:`TrainingData`."""
+        return KnownCells(self.dataset, self.train, self.train, np.sort(self.validation))
