@@ -140,7 +140,7 @@ BELOW = {
     "data": {"_validate", "_log", "_keys", "nn"},
     "confidence": {"_validate", "_log", "_keys", "nn"},
     "models": {"_validate", "_log", "_keys", "_docs", "_whole_file", "nn", "data", "confidence"},
-    "stores": {"_validate", "_log", "_keys", "_whole_file", "data"},
+    "stores": {"_validate", "_log", "_keys", "_whole_file", "__version__", "data"},
     "studies": {"_validate", "_log", "_whole_file", "__version__", "data", "confidence", "models"},
     "pp": {"_validate", "_log", "_keys", "_docs", "data"},
     "get": {"_validate", "_log", "_keys", "_docs", "data"},

@@ -49,23 +49,33 @@ class Cells:
 
 
 def planted(n_cells: int, n_genes: int, *, density: float = DENSITY, seed: int = 0) -> Cells:
-    """Poisson counts in which each of 20 classes has its own 20 marker genes (fewer where genes are few).
-
-    A gene is seen in a cell where the first event of its Poisson process comes before the end, so only the genes that
-    are seen need a count. Rates are log-normal, scaled to the wanted density; library sizes are log-normal. The draw
-    is the same for any number of threads.
-    """
+    """Poisson counts in which each of 20 classes has its own 20 marker genes (fewer where genes are few)."""
     rng = np.random.default_rng(seed)
+    return draw_cells(class_rates(n_genes, density, rng), n_cells, rng, np.random.SeedSequence(seed))
+
+
+def class_rates(n_genes: int, density: float, rng: np.random.Generator) -> np.ndarray:
+    """Rates (20, n_genes) float32 of each class: log-normal, scaled to the wanted density, higher for its markers."""
     n_markers = min(N_MARKERS, n_genes // (2 * N_CLASSES))
     rates = np.tile(_rates(n_genes, density, rng), (N_CLASSES, 1))
     markers = rng.permutation(n_genes)[: N_CLASSES * n_markers].reshape(N_CLASSES, n_markers)
     for code, genes in enumerate(markers):
         rates[code, genes] = FOLD * np.maximum(rates[code, genes], density)
-    codes = rng.permutation(np.arange(n_cells) % N_CLASSES)
+    return rates
+
+
+def draw_cells(rates: np.ndarray, n_cells: int, rng: np.random.Generator, seed: np.random.SeedSequence) -> Cells:
+    """Cells of classes with some rates (n_classes, n_genes), as many of each; library sizes are log-normal.
+
+    A gene is seen in a cell where the first event of its Poisson process comes before the end, so only the genes that
+    are seen need a count. The draw is the same for any number of threads.
+    """
+    n_classes, n_genes = rates.shape
+    codes = rng.permutation(np.arange(n_cells) % n_classes)
     depth = rng.lognormal(0.0, 0.3, n_cells).astype(np.float32)
 
     blocks = np.array_split(np.arange(n_cells), -(-n_cells * n_genes // BLOCK_VALUES))
-    seeds = np.random.SeedSequence(seed).spawn(len(blocks))
+    seeds = seed.spawn(len(blocks))
     with ThreadPoolExecutor() as pool:
         parts = list(pool.map(lambda some, seed: _draw(rates[codes[some]], depth[some], seed), blocks, seeds))
     counts = np.concatenate([each for each, _, _ in parts])
