@@ -115,7 +115,7 @@ def test_dependencies_are_what_is_imported():
             root = name.split(".")[0]
             if root != "sims_tools" and root not in sys.stdlib_module_names:
                 assert names.get(root, root) in required, f"{path} imports {root}"
-    assert not {"pytorch-tabnet", "pytest", "dask"} & required
+    assert not {"pytorch-tabnet", "pytest", "dask", "distributed"} & required
 
 
 def test_every_public_name_is_reachable():
@@ -201,6 +201,7 @@ def test_optional_libraries_are_imported_where_they_are_used():
     for path in SOURCE.rglob("*.py"):
         assert not {name.split(".")[0] for name in _imports(path, top=True)} & {
             "dask",
+            "distributed",
             "zarr",
             "tensorboard",
             "wandb",

@@ -125,6 +125,7 @@ def plan(tmp_path: Path) -> Path:
 
 
 def test_workers_share_the_parts(work, job, plan, client):
+    client.wait_for_workers(2)
     results = list(run_on_dask(client, work, {**job, "seconds": 0.1}, PARTS, plan))
     check(results)
     assert len({pid for _, _, pid, *_ in results}) == 2
@@ -153,12 +154,9 @@ def test_an_error_in_a_worker_comes_back_as_it_is(work, job, plan, client):
 
 
 def test_workers_that_do_not_share_the_folder_are_told_apart(work, job, plan, client):
-    def other_file() -> None:
-        plan.write_text('{"another": "plan"}')
-
     results = run_on_dask(client, work, {**job, "seconds": 0.2}, PARTS, plan)
     next(results)
-    other_file()
+    plan.write_text('{"another": "plan"}')
     with pytest.raises(RuntimeError, match=r"does not see.*plan\.json.*same path"):
         list(results)
     plan.unlink()
@@ -204,6 +202,7 @@ def test_workers_of_a_machine_take_turns(client):
         found = import_module("sims_tools.stores._dask")
         return turn(found._beside(worker), worker.address, 2)
 
+    client.wait_for_workers(2)
     workers = list(client.ncores())
     turns = [client.submit(own_turn, workers=[worker], pure=False).result() for worker in workers]
     assert sorted(turns) == [0, 1]

@@ -181,7 +181,7 @@ def _place_of_worker() -> Place:
 def _beside(worker: Any) -> list[str]:
     """Addresses of all workers of the same machine."""
     from distributed import get_client
+    from distributed.comm import get_address_host
 
-    workers = get_client().scheduler_info(n_workers=-1)["workers"]
-    host = workers[worker.address]["host"]
-    return [address for address, each in workers.items() if each["host"] == host]
+    addresses, host = get_client().ncores(), get_address_host(worker.address)
+    return [each for each in addresses if get_address_host(each) == host]
