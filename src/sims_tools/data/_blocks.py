@@ -12,6 +12,9 @@ from sims_tools._validate import check_positive
 
 from ._rows import StoredRows
 
+SAMPLE = 1024
+"""Rows from which is told what values are."""
+
 
 def iter_blocks(adata: AnnData, layer: str | None = None, size: int = 1024) -> Iterator[tuple[int, sparse.csr_matrix]]:
     """Walk over the rows in order.
@@ -38,13 +41,24 @@ def iter_blocks(adata: AnnData, layer: str | None = None, size: int = 1024) -> I
             yield run.start + offset, piece if piece.shape[0] <= size else piece[offset : offset + size]
 
 
-def sample_rows(adata: AnnData, layer: str | None = None, n_rows: int = 1024, pieces: int = 8) -> sparse.csr_matrix:
+def sample_rows(adata: AnnData, layer: str | None = None, n_rows: int = SAMPLE) -> sparse.csr_matrix:
     """Some rows spread evenly over the object, in a few contiguous reads."""
-    rows = StoredRows(adata, layer)
-    if rows.n_rows <= n_rows:
-        return rows.read(slice(0, rows.n_rows))
-    length = max(n_rows // pieces, 1)
-    starts = np.linspace(0, rows.n_rows - length, pieces).astype(int)
+    return read_sample(StoredRows(adata, layer), n_rows)
+
+
+def read_sample(rows: StoredRows, n_rows: int = SAMPLE) -> sparse.csr_matrix:
+    """:func:`sample_rows` of a matrix that is read already."""
+    positions = sample_positions(rows.n_rows, n_rows)
     if rows.column_major:  # one scan for all
-        return rows.read((starts[:, None] + np.arange(length)).ravel())
-    return sparse.vstack([rows.read(slice(start, start + length)) for start in starts.tolist()], format="csr")
+        return rows.read(positions)
+    runs = np.split(positions, np.flatnonzero(np.diff(positions) > 1) + 1)
+    return sparse.vstack([rows.read(slice(int(run[0]), int(run[-1]) + 1)) for run in runs], format="csr")
+
+
+def sample_positions(n_obs: int, n_rows: int = SAMPLE, pieces: int = 8) -> np.ndarray:
+    """All of so many rows, or some in runs that are spread evenly; they rise."""
+    if n_obs <= n_rows:
+        return np.arange(n_obs)
+    length = max(n_rows // pieces, 1)
+    starts = np.linspace(0, n_obs - length, pieces).astype(int)
+    return np.unique(starts[:, None] + np.arange(length))

@@ -33,7 +33,8 @@ class JointRows:
     parts
         The modalities.
     input_kind
-        What the values of genes are.
+        What the values of genes are; an :class:`~sims_tools.data._kind.InputKind` where these cells are a part of some
+        that were looked at already.
     transform
         Name of the protein transform.
     proteins
@@ -46,25 +47,26 @@ class JointRows:
         self,
         parts: Parts,
         *,
-        input_kind: str = "auto",
+        input_kind: str | InputKind = "auto",
         transform: str = "clr",
         proteins: np.ndarray | None = None,
         totals: np.ndarray | None = None,
     ) -> None:
         self.n_obs, self._transform, self._totals = parts.n_obs, transform, totals
         self._rna, self._protein = parts.parts.get(RNA), parts.parts.get(PROTEIN)
-        self._kind = InputKind("counts")
+        self.kind = InputKind("counts")
         self.n_genes = 0
         self._proteins = np.empty(0, dtype=np.intp)
         if self._rna is not None:
-            self._kind = resolve_kind(self._rna.adata, self._rna.layer, input_kind)
+            self.kind = resolve_kind(self._rna.adata, self._rna.layer, input_kind)
             self.n_genes = self._rna.adata.n_vars
             self._genes_of = _PartRows(self._rna)
         if self._protein is not None:
             every = np.arange(self._protein.adata.n_vars)
             self._proteins = every if proteins is None else proteins
-            sample = sample_rows(self._protein.adata, self._protein.layer)[:, self._proteins]
-            check_proteins(sample, transform, self._protein.place)
+            if not isinstance(input_kind, InputKind):
+                sample = sample_rows(self._protein.adata, self._protein.layer)[:, self._proteins]
+                check_proteins(sample, transform, self._protein.place)
             self._proteins_of = _PartRows(self._protein)
 
     @property
@@ -91,7 +93,7 @@ class JointRows:
     def _joined(self, positions: np.ndarray | slice, genes: sparse.csr_matrix | None) -> Rows:
         sides = []
         if genes is not None:
-            linear, totals = self._kind.to_linear(genes, None if self._totals is None else self._totals[positions])
+            linear, totals = self.kind.to_linear(genes, None if self._totals is None else self._totals[positions])
             factors = TARGET_SUM / np.where(totals > 0, totals, 1.0)
             values = linear.data * np.repeat(factors, np.diff(linear.indptr)).astype(np.float32)
             sides.append(with_data(linear, values.astype(np.float32, copy=False)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,14 @@ def match_parts(
     _tell_missing(of_genes, of_proteins, own)
     names = {role: name for role, name in parts.names.items() if role in read}
     return _joined(of_genes, of_proteins, genes, proteins, names), Parts(parts.obs_names, read, names)
+
+
+def parts_as_matched(parts: Parts, match: JointMatch) -> Parts:
+    """The parts that are read of an object whose features were matched already, on other cells of it."""
+    read = {} if match.genes is None else {RNA: parts.parts[RNA]}
+    if match.proteins is not None:
+        read[PROTEIN] = replace(parts.parts.get(PROTEIN, parts.parts[RNA]), role=PROTEIN)
+    return Parts(parts.obs_names, read, {role: name for role, name in parts.names.items() if role in read})
 
 
 def _told_apart(read: dict[str, Part], genes: Sequence[str], proteins: Sequence[str]) -> dict[str, Part]:

@@ -173,14 +173,18 @@ def _share_of_multiples(values: sparse.csr_matrix) -> float:
     return float((np.abs(ratios - np.rint(ratios)) < 0.05).mean()) if ratios.size else 0.0
 
 
-def resolve_kind(adata: AnnData, layer: str | None, input_kind: str = "auto") -> InputKind:
+def resolve_kind(adata: AnnData, layer: str | None, input_kind: str | InputKind = "auto") -> InputKind:
     """Detect the kind of the matrix, or take the user's word for it, and say what was assumed.
+
+    A kind that is known already, that of the store which the cells are a part of, is taken as it is.
 
     Raises
     ------
     ValueError
         The values are scaled, negative, NaN or infinite, or `input_kind` is unknown.
     """
+    if isinstance(input_kind, InputKind):
+        return input_kind
     check_choice("input_kind", input_kind, ("auto", "counts", "log1p"))
     sample = sample_rows(adata, layer)
     check_values(sample)

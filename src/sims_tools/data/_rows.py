@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from anndata import AnnData
@@ -50,6 +50,14 @@ class StoredRows:
         if adata.is_view:
             self._rows = _positions(adata._oidx, parent.n_obs)
             self._columns = _positions(adata._vidx, parent.n_vars)
+
+    @classmethod
+    def of_matrix(cls, matrix: Any) -> Self:
+        """Reads a matrix that belongs to no object."""
+        rows = cls.__new__(cls)
+        rows.matrix, rows.n_rows, rows.column_major = matrix, int(matrix.shape[0]), is_column_major(matrix)
+        rows._rows = rows._columns = None
+        return rows
 
     def read(self, positions: slice | np.ndarray) -> sparse.csr_matrix:
         """Some rows, (n, n_vars) float32 CSR.

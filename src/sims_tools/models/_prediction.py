@@ -14,7 +14,8 @@ from scipy import sparse
 from sims_tools._docs import docs
 from sims_tools.data._align import GeneMatch, check_coverage, match_genes
 from sims_tools.data._joint import JointRows
-from sims_tools.data._joint_match import JointMatch, match_parts
+from sims_tools.data._joint_match import JointMatch, match_parts, parts_as_matched
+from sims_tools.data._kind import InputKind
 from sims_tools.data._matrix import check_matrix
 from sims_tools.data._parts import Parts, is_mudata, read_parts
 from sims_tools.data._query import GeneRows, Query
@@ -56,7 +57,7 @@ class PredictionMixin(Knowledge):
         adata: AnnData | MuData,
         *,
         layer: str | None = None,
-        input_kind: str = "auto",
+        input_kind: str | InputKind = "auto",
         totals: np.ndarray | None = None,
         match: GeneMatch | None = None,
         **where: Any,
@@ -72,7 +73,7 @@ class PredictionMixin(Knowledge):
         totals
             (n_obs,) total counts of each cell over all its genes, where `adata` holds some genes only.
         match
-            Result of :meth:`match`, where it is known already.
+            That of another query with the same features, where there is one.
         **where
             `modalities`, `protein_layer` and `protein_obsm_key`, as :func:`~sims_tools.tl.annotate` takes them.
 
@@ -85,7 +86,7 @@ class PredictionMixin(Knowledge):
         """
         self.check_trained()
         if self.proteins_ or is_mudata(adata):
-            found, parts = self._joint(adata, {"layer": layer, **where})
+            found, parts = self._joint(adata, {"layer": layer, **where}, match)
             rows = JointRows(
                 parts,
                 input_kind=input_kind,
@@ -102,8 +103,10 @@ class PredictionMixin(Knowledge):
             check_coverage(match, self.gene_weights, adata)
         return Query(GeneRows(adata, layer, input_kind, totals), match)
 
-    def _joint(self, adata: AnnData | MuData, where: dict[str, Any]) -> tuple[JointMatch, Parts]:
-        """Match genes and proteins of an object, taken apart as it is asked or as the reference was."""
+    def _joint(
+        self, adata: AnnData | MuData, where: dict[str, Any], match: GeneMatch | None = None
+    ) -> tuple[JointMatch, Parts]:
+        """Genes and proteins of an object, matched, and taken apart as it is asked or as the reference was."""
         if adata is self.adata and self.adata_manager is not None:
             return match_parts(own_parts(self), self.genes_[: self.n_rna], self.proteins_, self.gene_weights)
         setup = self.registry_["setup_args"]
@@ -114,6 +117,8 @@ class PredictionMixin(Knowledge):
             if usual is not None and usual in adata.obsm:
                 where.setdefault("protein_obsm_key", usual)
         parts = read_parts(adata, usual=setup.get("modalities"), **where)
+        if isinstance(match, JointMatch):
+            return match, parts_as_matched(parts, match)
         return match_parts(parts, self.genes_[: self.n_rna], self.proteins_, self.gene_weights)
 
     @docs.dedent

@@ -1,1 +1,1 @@
-"""Stores larger than memory: blocks of cells in, an annotation appended; no model is known here."""
+"""Stores larger than memory: rows read from them, finished parts of results, and results appended to them."""

@@ -1,0 +1,227 @@
+"""A store of cells, opened for reading runs of rows; what is not asked for stays where it is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import anndata
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from sims_tools._validate import listing
+from sims_tools.data._blocks import sample_positions
+from sims_tools.data._rows import StoredRows
+
+H5AD, ZARR = ".h5ad", ".zarr"
+"""Kinds of stores, by the ends of their names."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where cells are, and which of their values are read; it can be sent to another process.
+
+    Attributes
+    ----------
+    location
+        Path, or URL as fsspec knows it.
+    layer
+        Layer of the values; None is `.X`.
+    obsm_key
+        Entry of `.obsm` to be read with them; None is none.
+    """
+
+    location: str
+    layer: str | None = None
+    obsm_key: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is written as: `H5AD` or `ZARR`."""
+        name = self.location.rstrip("/").lower()
+        return H5AD if name.endswith(H5AD) else ZARR
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is a URL."""
+        return is_url(self.location)
+
+    @property
+    def path(self) -> Path:
+        """Of a store that is not remote."""
+        return Path(self.location)
+
+
+def is_url(location: object) -> bool:
+    """Whether it names something that fsspec reads."""
+    return isinstance(location, str) and "://" in location
+
+
+class Source:
+    """Reads a store; a context manager that closes it.
+
+    Parameters
+    ----------
+    place
+        Where it is.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such store.
+    KeyError
+        There is no such layer or entry of `.obsm`.
+    ValueError
+        It is not a store of cells, was written by anndata before 0.8, or has no matrix, cells or genes.
+    ImportError
+        It is remote, and fsspec is not installed.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._closing = ExitStack()
+        self.group = open_group(place, self._closing)
+        try:
+            _check_format(self.group, place)
+            self.var: pd.DataFrame = anndata.io.read_elem(self.group["var"])
+            self.index: Any = self.group["obs"][self.group["obs"].attrs["_index"]]
+            self.n_obs = int(self.index.shape[0])
+            if self.n_obs == 0 or len(self.var) == 0:
+                raise ValueError(f"`{place.location}` is empty: it has {self.n_obs} cells and {len(self.var)} genes.")
+            self.rows = StoredRows.of_matrix(_matrix(self.group, place))
+            self._obsm = None if place.obsm_key is None else _obsm(self.group, place.obsm_key, place)
+        except BaseException:
+            self._closing.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def read(self, rows: slice | np.ndarray) -> AnnData:
+        """Some cells: values as float32 CSR, names of genes, the entry of `.obsm` that is read; cells have no names.
+
+        Parameters
+        ----------
+        rows
+            A run of rows as a slice with start and stop, or indices, which rise.
+        """
+        values = self.rows.read(rows)
+        obs = pd.DataFrame(index=pd.RangeIndex(values.shape[0]).astype(str))
+        adata = AnnData(values, obs=obs, var=self.var)
+        if self.place.obsm_key is not None:
+            adata.obsm[self.place.obsm_key] = _rows_of(self._obsm, rows, obs.index)
+        return adata
+
+    def sample(self) -> AnnData:
+        """Some cells spread evenly over the store, from which is told what its values are."""
+        return self.read(sample_positions(self.n_obs))
+
+    def obs_names(self, rows: slice) -> np.ndarray:
+        """Names of a run of cells."""
+        return as_text(self.index[rows])
+
+    def obs_column(self, name: str, argument: str) -> pd.Series:
+        """(n_obs,) a column of `.obs`, whole.
+
+        Raises
+        ------
+        KeyError
+            There is no such column.
+        """
+        columns = [str(column) for column in self.group["obs"].attrs["column-order"]]
+        if name not in columns:
+            raise KeyError(
+                f"`{argument}={name!r}` is not a column of `.obs` of `{self.place.location}`; it has "
+                f"{listing(columns)}."
+            )
+        return pd.Series(anndata.io.read_elem(self.group["obs"][name]))
+
+    def holds_obsm(self, key: str) -> bool:
+        """Whether there is such an entry of `.obsm`."""
+        return "obsm" in self.group and key in self.group["obsm"]
+
+
+def open_group(place: Place, closing: ExitStack) -> Any:
+    """The root of a store, for reading."""
+    if place.is_remote:
+        return _open_remote(place)
+    if not place.path.exists():
+        raise FileNotFoundError(f"There is no store `{place.location}`.")
+    if place.kind == H5AD:
+        import h5py
+
+        try:
+            return closing.enter_context(h5py.File(place.path, "r"))
+        except OSError as error:
+            raise ValueError(f"`{place.location}` is not an HDF5 file, or it is damaged: {error}") from error
+    import zarr
+
+    return zarr.open_group(str(place.path), mode="r")
+
+
+def _open_remote(place: Place) -> Any:
+    try:
+        import fsspec  # type: ignore[import-untyped]  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"Reading `{place.location}` needs fsspec: `pip install fsspec`.") from error
+    if place.kind != ZARR:
+        raise ValueError(f"`{place.location}`: of remote stores only .zarr can be read; copy the file to a disk first.")
+    import zarr
+
+    return zarr.open_group(place.location, mode="r")
+
+
+def _check_format(group: Any, place: Place) -> None:
+    """Refuse what is no store of cells, and what anndata wrote otherwise than it does since 0.8."""
+    if missing := [name for name in ("obs", "var") if name not in group]:
+        raise ValueError(f"`{place.location}` is not a store of cells: it has no {listing(missing)}.")
+    for name in ("obs", "var", "X", "obsm", "uns"):
+        if name in group and "encoding-type" not in group[name].attrs:
+            raise ValueError(
+                f"`{place.location}` was written by anndata before 0.8, to which nothing can be appended. Read and "
+                "write it once with a recent one: `anndata.read_h5ad(path).write_h5ad(new_path)`."
+            )
+
+
+def as_text(names: np.ndarray) -> np.ndarray:
+    """Names as they are read from a file as text: bytes, numbers or objects as str."""
+    return np.array([name.decode() if isinstance(name, bytes) else str(name) for name in names], dtype=object)
+
+
+def _matrix(group: Any, place: Place) -> Any:
+    layers = list(group["layers"]) if "layers" in group else []
+    if place.layer is not None and place.layer not in layers:
+        raise KeyError(f"`layer={place.layer!r}` is not in the layers of `{place.location}`: {listing(layers)}.")
+    where = "X" if place.layer is None else f"layers/{place.layer}"
+    if where not in group or group[where].attrs["encoding-type"] == "null":
+        raise ValueError(f"`{place.location}` has no `.X`; name the layer that holds the counts with `layer=`.")
+    return _lazy(group[where])
+
+
+def _lazy(held: Any) -> Any:
+    return held if hasattr(held, "dtype") else anndata.io.sparse_dataset(held)
+
+
+def _obsm(group: Any, key: str, place: Place) -> Any:
+    held = list(group["obsm"]) if "obsm" in group else []
+    if key not in held:
+        raise KeyError(f"{key!r} is not in `.obsm` of `{place.location}`, which has {listing(held)}.")
+    entry = group["obsm"][key]
+    if entry.attrs["encoding-type"] == "dataframe":
+        return {str(name): entry[str(name)] for name in entry.attrs["column-order"]}
+    return _lazy(entry)
+
+
+def _rows_of(held: Any, rows: slice | np.ndarray, index: pd.Index) -> Any:
+    """Rows of an entry of `.obsm`, held as an array, a sparse matrix, or the columns of a frame."""
+    if isinstance(held, dict):
+        return pd.DataFrame({name: np.asarray(column[rows]) for name, column in held.items()}, index=index)
+    values = held[rows]
+    return values if sparse.issparse(values) else np.asarray(values)
