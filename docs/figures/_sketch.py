@@ -20,6 +20,7 @@ ROOMS = {
     "confidence": "#dccbee",
     "nn": "#f6c8cd",
     "studies": "#f1e3b0",
+    "stores": "#cfe8e6",
     "disk": "#e3e6e9",
 }
 
