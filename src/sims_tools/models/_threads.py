@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sims_tools.nn import steady_threads
+from sims_tools.nn._paths import cpu_kernels
 
 _VALUES_PER_THREAD = 1 << 20
 
@@ -23,6 +24,36 @@ def training_threads(network: nn.Module, batch_size: int, n_genes: int) -> Abstr
 def inference_threads(network: nn.Module) -> AbstractContextManager[None]:
     """Threads for prediction with a network, inside the block."""
     return steady_threads() if _has_kernels(network) else nullcontext()
+
+
+def repeatable_threads(network: nn.Module, n_threads: int | None = None) -> AbstractContextManager[None]:
+    """Threads with which a network says the same to the bit on any machine, however many threads it may use.
+
+    Compiled kernels take all; torch's sums depend on the number of threads, so a network without kernels takes one.
+
+    Parameters
+    ----------
+    network
+        Of a model.
+    n_threads
+        Threads it may use; None is what torch uses.
+    """
+    shared = _has_kernels(network) and cpu_kernels() is not None
+    return limited_threads((n_threads or torch.get_num_threads()) if shared else 1)
+
+
+@contextmanager
+def limited_threads(n_threads: int) -> Iterator[None]:
+    """Let torch, and the kernels that go by it, use so many threads inside the block, and BLAS one."""
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _has_kernels(network: nn.Module) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-import torch
 
+from sims_tools.models._threads import limited_threads
 from sims_tools.studies._cells import StudyCells
 from sims_tools.studies._folds import Fold
 from sims_tools.studies._method import Method
@@ -69,20 +67,6 @@ def _epochs(history: dict[str, np.ndarray]) -> list[Row]:
     """One row for each epoch."""
     columns = [values.tolist() for values in history.values()]
     return [dict(zip(history, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-@contextmanager
-def limited_threads(n_threads: int) -> Iterator[None]:
-    """Let torch, and the kernels that go by it, use so many threads inside the block, and BLAS one."""
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def execute_numbered(number: int, run: Run, cells: StudyCells, n_threads: int) -> tuple[int, Any]:
