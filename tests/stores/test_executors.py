@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from sims_tools.stores._dask import SharedFile, active_client, run_on_dask
-from sims_tools.stores._place import device_ids, turn
 from sims_tools.stores._processes import count_processes, run_in_processes
+from sims_tools.stores._resources import device_ids, turn
 
 PARTS = [(start, start + 10) for start in range(0, 60, 10)]
 WORK = '''
 import os, signal, sys, time
 from pathlib import Path
 
-def square(job, start, stop, place):
+def square(job, start, stop, resources):
     """Leave a line with who began it, and die where the job says so."""
     log = Path(job["log"])
     with log.open("a") as lines:
@@ -32,7 +32,7 @@ def square(job, start, stop, place):
     if start == job.get("fails"):
         raise ValueError(f"row {start} is bad")
     time.sleep(job.get("seconds", 0))
-    return start, [row**2 for row in range(start, stop)], os.getpid(), place, dict(os.environ)
+    return start, [row**2 for row in range(start, stop)], os.getpid(), resources, dict(os.environ)
 '''
 
 

@@ -6,16 +6,14 @@ import hashlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from sims_tools import __version__
-
-from ._place import Place, n_devices, turn
+from sims_tools.stores._resources import Part, Resources, n_devices, turn
 
 _WAITING = 2
 """Parts that each worker has at a time: one that it computes, and the next."""
@@ -25,9 +23,6 @@ _FEWEST = 8
 
 _one_part = threading.Lock()
 """A process computes one part at a time, with all threads that its worker has: torch's threads are the process's."""
-
-Part = tuple[int, int]
-"""Index of a first row, and of the row after the last."""
 
 
 def active_client() -> Any | None:
@@ -98,7 +93,7 @@ def _digest(path: Path) -> str:
 
 def run_on_dask(
     client: Any, function: Callable[..., Any], job: Any, parts: Sequence[Part], plan_file: Path
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Results of the parts, as they come; the scheduler gives them to workers that are free.
 
     A worker that dies costs the parts it had: the scheduler gives them to others.
@@ -108,9 +103,9 @@ def run_on_dask(
     client
         A connected `distributed.Client`.
     function
-        Of a module; called there as `function(job, start, stop, place)`.
+        Of a module; called there as `function(job, start, stop, resources)`.
     job, parts
-        What to do. Neither the scheduler nor the client imports what `function` needs.
+        What to do. The scheduler passes both on unread, so it does not import what they need.
     plan_file
         Lies in the folder that is shared.
 
@@ -120,9 +115,10 @@ def run_on_dask(
         A worker does not share the folder, has another version of the package, or died over a part again and again.
     """
     from distributed import as_completed
+    from distributed.protocol.pickle import dumps
 
     name = f"{function.__name__.strip('_')}-{uuid4().hex[:8]}"
-    what = (__version__, SharedFile.of(plan_file), function.__module__, function.__qualname__, job)
+    what = (__version__, SharedFile.of(plan_file), dumps((function, job)))
     left, done = deque(enumerate(parts)), as_completed()
     pending: dict[str, tuple[Any, Part]] = {}
 
@@ -157,25 +153,28 @@ def _result(future: Any, part: Part) -> Any:
         ) from error
 
 
-def _compute(version: str, plan_file: SharedFile, module: str, function: str, job: Any, part: Part) -> Any:
+def _compute(version: str, plan_file: SharedFile, packed: bytes, part: Part) -> Any:
     """A task: one part, in a worker."""
+    from distributed.protocol.pickle import loads
+
     if version != __version__:
         raise RuntimeError(
             f"A dask worker has sims-tools {__version__}, the client {version}. Install the same version on both."
         )
     plan_file.check()
+    function, job = loads(packed)
     with _one_part:
-        return getattr(import_module(module), function)(job, *part, _place_of_worker())
+        return function(job, *part, _own_resources())
 
 
-def _place_of_worker() -> Place:
+def _own_resources() -> Resources:
     """All threads of the worker that this task runs in, and its turn of the GPUs."""
     from distributed import get_worker
 
     worker, found = get_worker(), n_devices()
     if found < 2 or "dask_cuda" in sys.modules:  # dask-cuda lets each worker see its own device first
-        return Place(worker.state.nthreads, 0 if found else None)
-    return Place(worker.state.nthreads, turn(_beside(worker), worker.address, found))
+        return Resources(worker.state.nthreads, 0 if found else None)
+    return Resources(worker.state.nthreads, turn(_beside(worker), worker.address, found))
 
 
 def _beside(worker: Any) -> list[str]:

@@ -60,8 +60,13 @@ class Plan:
                 logger.info("Parts of an earlier run in `%s` are deleted; `resume=True` would have kept them.", folder)
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / _PLAN) as draft:
+        with whole_file(self.file) as draft:
             draft.write_text(json.dumps(plan, indent=1), encoding="utf-8")
+
+    @property
+    def file(self) -> Path:
+        """Where the plan is written."""
+        return self.folder / _PLAN
 
     def left(self) -> list[tuple[int, int]]:
         """Parts that are not done; those that are damaged are not."""

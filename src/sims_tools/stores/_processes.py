@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from typing import Any
 
 from sims_tools._log import logger
-
-from ._place import Place, device_ids, n_devices
+from sims_tools.stores._resources import Part, Resources, device_ids, n_devices
 
 MOST_ATTEMPTS = 3
 """How often a part is begun whose process ends without a word."""
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-Part = tuple[int, int]
-"""Index of a first row, and of the row after the last."""
-
 
 def run_in_processes(
     function: Callable[..., Any], job: Any, parts: Sequence[Part], n_jobs: int, n_threads: int
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Results of the parts, as they come; each process computes one part after the other.
 
     A process that ends without a word costs the part it was at: another process takes its place and the part begins
@@ -33,7 +29,7 @@ def run_in_processes(
     Parameters
     ----------
     function
-        Called as `function(job, start, stop, place)`; both are picklable.
+        Called as `function(job, start, stop, resources)`; both are picklable.
     job, parts
         What to do.
     n_jobs
@@ -47,15 +43,15 @@ def run_in_processes(
         The process of a part ended without a word three times.
     """
     devices = device_ids(os.environ, n_devices())
-    place = Place(max(1, n_threads // n_jobs))
+    resources = Resources(max(1, n_threads // n_jobs))
     left = deque((part, 1) for part in parts)
     with ExitStack() as stack:
-        free = [stack.enter_context(_Process(number, place, devices)) for number in range(min(n_jobs, len(parts)))]
+        free = [stack.enter_context(_Process(number, resources, devices)) for number in range(min(n_jobs, len(parts)))]
         busy: dict[Future[Any], tuple[_Process, Part, int]] = {}
         while left or busy:
             while left and free:
                 process, (part, attempt) = free.pop(), left.popleft()
-                busy[process.submit(function, job, *part, place)] = (process, part, attempt)
+                busy[process.submit(function, job, *part, resources)] = (process, part, attempt)
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
                 process, part, attempt = busy.pop(future)
                 free.append(process)
@@ -84,14 +80,14 @@ class _Process:
     ----------
     number
         Which of the processes it is.
-    place
+    resources
         What it may use.
     devices
         CUDA devices of the machine; it sees one of them.
     """
 
-    def __init__(self, number: int, place: Place, devices: Sequence[str]) -> None:
-        self._environment = dict.fromkeys(_THREADS, str(place.n_threads))
+    def __init__(self, number: int, resources: Resources, devices: Sequence[str]) -> None:
+        self._environment = dict.fromkeys(_THREADS, str(resources.n_threads))
         if devices:
             self._environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
         self._pool: Any = None

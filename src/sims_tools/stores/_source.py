@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,6 +54,10 @@ class Place:
     def path(self) -> Path:
         """Of a store that is not remote."""
         return Path(self.location)
+
+    def absolute(self) -> Place:
+        """The same, for a process that works in another folder."""
+        return self if self.is_remote else replace(self, location=str(self.path.absolute()))
 
 
 def is_url(location: object) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sims_tools.models import ClassifierModel
 from sims_tools.models._persist import read_header
 from sims_tools.stores._fingerprint import fingerprint
@@ -44,6 +46,7 @@ def plan_annotation(
     resume
         Keep parts that are there.
     """
+    place, folder = place.absolute(), folder.absolute()
     with Source(place) as source:
         query = model.query(source.sample(), input_kind=params["input_kind"], **_where(place))
         found = fingerprint(source)
@@ -60,15 +63,30 @@ def plan_annotation(
     else:
         draft.rename(place_of_model)
     job = AnnotationJob(
-        place, str(place_of_model), digest, query.match, query.kind, key_added, str(folder), params, options
+        place,
+        str(place_of_model),
+        digest,
+        query.match,
+        query.kind,
+        key_added,
+        str(folder),
+        params,
+        options,
+        _accelerator(model),
     )
     return job, plan
 
 
-def run_annotation(job: AnnotationJob, plan: Plan, *, n_jobs: int, progress_bar: bool) -> None:
+def run_annotation(job: AnnotationJob, plan: Plan, *, n_jobs: int | None, progress_bar: bool) -> None:
     """Do the parts that are left."""
-    for _ in run_parts(annotate_part, job, plan.left(), n_jobs=n_jobs, progress_bar=progress_bar):
+    how: dict[str, Any] = {"plan_file": plan.file, "n_jobs": n_jobs, "progress_bar": progress_bar}
+    for _ in run_parts(annotate_part, job, plan.left(), **how):
         pass
+
+
+def _accelerator(model: ClassifierModel) -> str:
+    """What workers put the model on: a CPU where the model was put there although there is a GPU."""
+    return "cpu" if torch.cuda.is_available() and model.device.type == "cpu" else "auto"
 
 
 def _where(place: Place) -> dict[str, Any]:

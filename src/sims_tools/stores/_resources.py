@@ -1,14 +1,17 @@
-"""Where a part is computed: how many threads it may use, and on which GPU."""
+"""What the computation of a part may use: threads, and a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+Part = tuple[int, int]
+"""Index of a first row, and of the row after the last."""
+
 
 @dataclass(frozen=True)
-class Place:
-    """What a process may use.
+class Resources:
+    """What a part may use.
 
     Attributes
     ----------
