@@ -137,11 +137,13 @@ def test_every_public_name_is_reachable():
 
 BELOW = {
     "nn": set(),
-    "data": {"_validate", "_log", "_keys", "nn"},
+    "data": {"_validate", "_log", "_keys", "_digest", "nn"},
     "confidence": {"_validate", "_log", "_keys", "nn"},
-    "models": {"_validate", "_log", "_keys", "_docs", "_whole_file", "nn", "data", "confidence"},
+    "models": {
+        "_validate", "_log", "_keys", "_docs", "_whole_file", "_digest", "_processes", "nn", "data", "confidence",
+    },
     "stores": {"_validate", "_log", "_keys", "_whole_file", "__version__", "data"},
-    "studies": {"_validate", "_log", "_whole_file", "__version__", "data", "confidence", "models"},
+    "studies": {"_validate", "_log", "_whole_file", "_digest", "__version__", "data", "confidence", "models"},
     "pp": {"_validate", "_log", "_keys", "_docs", "data"},
     "get": {"_validate", "_log", "_keys", "_docs", "data"},
     "pl": {"_validate", "_log", "_keys", "_docs", "data", "confidence", "models", "get"},

@@ -60,9 +60,12 @@ max_epochs
 accelerator
     Hardware, as :class:`lightning.pytorch.Trainer` takes it; "auto" uses a GPU where there is one.
 devices
-    Which or how many of them, as Lightning takes it.
+    Which or how many of them on each machine, as Lightning takes it.
+num_nodes
+    Machines that share the work.
 strategy
-    How several devices share the work ("ddp"), as Lightning takes it.
+    How several devices share the work, as Lightning takes it: "ddp", in a script that every process runs. They share
+    each minibatch, so that `batch_size` and learning rate mean the same for any number of them.
 precision
     "bf16-mixed" or "16-mixed" computes in half precision on a GPU, the mask selector always in float32.
 logger
@@ -70,7 +73,14 @@ logger
 callbacks
     Lightning callbacks to run beside ours.
 progress_bar
-    Show a progress bar.""",
+    Show a progress bar.
+checkpoint
+    Folder in which the state of the training is kept between epochs, in one file that is there whole or not at all.
+    After training was killed or interrupted, the same call goes on from the last finished epoch and, on a CPU, ends
+    with the same bits; after it was finished, the same call gives the same model and trains no more. A folder that
+    holds another training (cells, parameters, versions) is refused.
+checkpoint_every
+    Write after so many epochs.""",
     "labelled_cells": """\
 adata
     Labelled cells (n_obs, n_vars): AnnData, array or sparse, in memory, backed, a view or dask; or MuData, whose

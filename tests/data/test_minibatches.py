@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 from anndata import AnnData
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField
 
 from sims_tools.data._dataset import LABELS, TOTALS, CellDataset, X, cell_loader, to_batch
 from sims_tools.data._kind import InputKind
+from sims_tools.data._minibatch_order import MinibatchOrder
 from sims_tools.data._splitter import CellSplitter
 
 CODES = np.arange(53) % 4
@@ -208,19 +211,50 @@ def test_loading_leaves_the_global_random_state_alone(numbered, shuffle):
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_two_processes_share_the_cells(numbered, monkeypatch):
-    import torch.distributed as dist
+def test_an_epoch_is_the_same_whatever_came_before_it(numbered):
+    dataset = dataset_of(sparse.csr_matrix(numbered))
+    counting, jumping = (cell_loader(dataset, 10, shuffle=True, seed=3) for _ in range(2))
+    orders = [an_epoch(counting) for _ in range(3)]
+    jumping.sampler.set_epoch(2)
+    assert an_epoch(jumping) == orders[2]
+    jumping.sampler.set_epoch(0)
+    assert an_epoch(jumping) == orders[0]
 
-    monkeypatch.setattr(dist, "is_available", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda *_: 2)
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    seen: list[list[int]] = []
-    for rank in (0, 1):
-        monkeypatch.setattr(dist, "get_rank", lambda *_, rank=rank: rank)
-        dataset = dataset_of(sparse.csr_matrix(numbered))
-        seen.append(an_epoch(cell_loader(dataset, 10, shuffle=True, distributed=True, seed=1)))
-    assert set(seen[0]) | set(seen[1]) == set(range(53))
-    assert len(set(seen[0]) & set(seen[1])) <= 1  # one cell evens out the odd number
+
+@given(
+    n_cells=st.integers(1, 60),
+    batch_size=st.integers(1, 20),
+    n_processes=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+    shuffle=st.booleans(),
+)
+def test_processes_share_each_minibatch(n_cells, batch_size, n_processes, epoch, shuffle):
+    """Together they see every cell once, in as many steps as one process with the same minibatches."""
+
+    def batches(rank: int, n_processes: int) -> list[np.ndarray]:
+        order = MinibatchOrder(n_cells, batch_size, shuffle=shuffle, seed=5, rank=rank, n_processes=n_processes)
+        order.set_epoch(epoch)
+        found = list(order)
+        assert len(found) == len(order)
+        return found
+
+    alone = batches(0, 1)
+    shares = [batches(rank, n_processes) for rank in range(n_processes)]
+    assert {len(each) for each in shares} == {len(shares[0])}
+    together = [np.concatenate(parts) for parts in zip(*shares, strict=True)]
+    assert len(alone) - len(together) in (0, 1)  # the last, where it has fewer cells than there are processes
+    if n_cells < n_processes or batch_size < n_processes:
+        return
+    np.testing.assert_array_equal(np.concatenate(together), np.concatenate(alone))
+    assert sorted(np.concatenate(together)) == list(range(n_cells))
+    for step in zip(*shares, strict=True):
+        sizes = [len(part) for part in step]
+        assert max(sizes) - min(sizes) <= 1 <= min(sizes)
+
+
+def test_fewer_cells_than_processes_are_seen_by_all():
+    shares = [list(MinibatchOrder(2, 8, shuffle=False, rank=rank, n_processes=3)) for rank in range(3)]
+    assert [[part.tolist() for part in each] for each in shares] == [[[0, 1]]] * 3
 
 
 def splitter_of(dataset: CellDataset, train: np.ndarray, validation: np.ndarray) -> CellSplitter:

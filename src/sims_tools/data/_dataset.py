@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy import sparse
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset
 
+from sims_tools._digest import digest
 from sims_tools.nn import SparseRows
 
 from ._kind import InputKind
 from ._matrix import canonical, take_canonical
+from ._minibatch_order import MinibatchOrder
 from ._rows import take_rows
 
 if TYPE_CHECKING:
@@ -76,6 +78,13 @@ class CellDataset(Dataset):
         for start in range(0, len(rows), size):
             yield self.linear_rows(rows[start : start + size])
 
+    def digest(self) -> str:
+        """Of all that training reads of these cells: values, totals, labels."""
+        parts = [self.labels[self.cells], repr(self.kind).encode()]
+        for linear, totals in self.linear_blocks(self.cells):
+            parts += [digest(linear.data, linear.indices, linear.indptr, totals).encode()]
+        return digest(*parts)
+
     def subset(self, cells: np.ndarray) -> CellDataset:
         """The same matrix with another set of cells."""
         part = copy(self)
@@ -110,7 +119,8 @@ def cell_loader(
     batch_size: int,
     *,
     shuffle: bool,
-    distributed: bool = False,
+    rank: int = 0,
+    n_processes: int = 1,
     seed: int = 0,
     pin_memory: bool = False,
     drop_last: bool = False,
@@ -122,11 +132,11 @@ def cell_loader(
     dataset
         The cells; an index list gives a whole minibatch.
     batch_size
-        Cells per minibatch (and per process where `distributed`).
+        Cells per minibatch, on all processes together.
     shuffle
-        New order at each pass.
-    distributed
-        Share the cells between the processes of a running `torch.distributed` group.
+        A new order in each epoch, which depends on its number and the seed.
+    rank, n_processes
+        Which process of how many that share the cells.
     seed
         Of the order.
     pin_memory
@@ -134,15 +144,15 @@ def cell_loader(
     drop_last
         Leave out what does not fill a minibatch.
     """
-    if distributed:
-        from scvi.dataloaders import BatchDistributedSampler
-
-        batches = BatchDistributedSampler(
-            dataset, batch_size=batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last
-        )
-    else:
-        generator = torch.Generator().manual_seed(seed)
-        order = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
-        batches = BatchSampler(order, batch_size, drop_last=drop_last)
+    order = MinibatchOrder(
+        len(dataset),
+        batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        drop_last=drop_last,
+        rank=rank,
+        n_processes=n_processes,
+        on_epoch=getattr(dataset, "set_epoch", None),
+    )
     own = torch.Generator().manual_seed(seed)  # without it, each pass would draw from the global one
-    return DataLoader(dataset, sampler=batches, batch_size=None, generator=own, pin_memory=pin_memory)
+    return DataLoader(dataset, sampler=order, batch_size=None, generator=own, pin_memory=pin_memory)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from sims_tools._digest import digest
 from sims_tools._validate import check_choice
 
 from ._align import GeneMatch
@@ -156,6 +157,11 @@ class PairedCells(Dataset):
         part = copy(self)
         part.cells = cells
         return part
+
+    def digest(self) -> str:
+        """Of all that training reads of these cells: genes, proteins, labels."""
+        blocks = [digest(batch[X].numpy(), batch[PROTEINS].numpy()).encode() for batch in self.batches(512)]
+        return digest(self.labels[self.cells], *blocks)
 
     def batches(self, size: int) -> Iterator[dict[str, Any]]:
         """All minibatches in order."""

@@ -9,8 +9,11 @@ import numpy as np
 from scipy import sparse
 from torch.utils.data import Dataset
 
+from sims_tools._digest import digest
+
 from ._dataset import LABELS, Batch, CellDataset, to_batch, to_column
 from ._matrix import rows_of, with_data
+from ._minibatch_order import epoch_rng
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Panels:
     measured: np.ndarray
     reference_of: np.ndarray
     shared_totals: np.ndarray
+
+    def digest(self) -> str:
+        """Of all of it."""
+        return digest(self.measured, self.reference_of, self.shared_totals)
 
     def n_cells(self, rows: np.ndarray) -> np.ndarray:
         """(n_genes,) cells, of some, that each gene was measured in."""
@@ -52,20 +59,26 @@ class PanelCells(Dataset):
     panels
         Of all cells of its matrix.
     seed
-        Of what is drawn.
+        Of what is drawn, anew in each epoch.
     """
 
     def __init__(self, dataset: CellDataset, panels: Panels, seed: int) -> None:
-        self._dataset, self._panels = dataset, panels
-        self._rng = np.random.default_rng(seed)
+        self._dataset, self._panels, self._seed = dataset, panels, seed
+        self.set_epoch(0)
 
     def __len__(self) -> int:
         return len(self._dataset)
 
     def __getitem__(self, positions: Sequence[int]) -> Batch:
-        rows = self._dataset.cells[np.asarray(positions)]
+        chosen = np.asarray(positions)
+        rows = self._dataset.cells[chosen]
         labels = to_column(self._dataset.labels[rows], np.int64)
-        return to_batch(*self.shown(rows, self._rng.choice(self._dataset.cells, len(rows)))) | {LABELS: labels}
+        return to_batch(*self.shown(rows, self._donors[chosen])) | {LABELS: labels}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw a donor for each cell, those of an epoch."""
+        cells = self._dataset.cells
+        self._donors = epoch_rng(self._seed, epoch, 1).choice(cells, len(cells))
 
     def shown(self, rows: np.ndarray, donors: np.ndarray) -> tuple[sparse.csr_matrix, np.ndarray]:
         """Linear values (n, n_genes) and totals (n,) of cells (n,) as the references of donors (n,) would show them."""

@@ -10,6 +10,8 @@ from scvi.data import AnnDataManager
 from scvi.dataloaders import DataSplitter
 from torch.utils.data import DataLoader
 
+from sims_tools._digest import digest
+
 from ._dataset import Batch, CellDataset, cell_loader
 from ._paired_cells import PairedCells
 from ._panels import PanelCells, Panels
@@ -31,9 +33,7 @@ class CellSplitter(DataSplitter):
     dataset
         The registered cells.
     batch_size
-        Cells per minibatch.
-    distributed
-        Whether several processes share the cells.
+        Cells per minibatch, shared between the processes that train.
     seed
         Of the order of the training cells.
     test
@@ -52,7 +52,6 @@ class CellSplitter(DataSplitter):
         validation: np.ndarray,
         dataset: CellDataset | PairedCells,
         batch_size: int,
-        distributed: bool = False,
         seed: int = 0,
         test: np.ndarray | None = None,
         drop_last: bool = False,
@@ -63,7 +62,7 @@ class CellSplitter(DataSplitter):
         self.test_idx = np.empty(0, dtype=np.int64) if test is None else test
         self.n_train, self.n_val = len(train), len(validation)
         self._dataset, self.batch_size = dataset, batch_size
-        self._distributed, self._seed, self._drop_last = distributed, seed, drop_last
+        self._seed, self._drop_last = seed, drop_last
         self._panels = panels
         self._resident: ResidentCells | None = None
 
@@ -71,6 +70,12 @@ class CellSplitter(DataSplitter):
     def device(self) -> torch.device:
         """Where the minibatches are wanted."""
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    def digests(self) -> dict[str, str]:
+        """What these minibatches are made of, each by what a message calls it."""
+        cells = [self._dataset.digest(), "" if self._panels is None else self._panels.digest()]
+        split = (np.asarray(each, dtype=np.int64) for each in (self.train_idx, self.val_idx, self.test_idx))
+        return {"cells": digest("".join(cells).encode()), "split": digest(*split)}
 
     def setup(self, stage: str | None = None) -> None:
         """Take the matrix to the GPU where it fits; the split was given."""
@@ -92,11 +97,13 @@ class CellSplitter(DataSplitter):
         return self._loader(self.val_idx, shuffle=False) if self.n_val else None
 
     def _loader(self, cells: np.ndarray, *, shuffle: bool) -> DataLoader:
+        rank, n_processes = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
         return cell_loader(
             self._cells(cells, shuffle),
             self.batch_size if shuffle else max(self.batch_size, 512),
             shuffle=shuffle,
-            distributed=self._distributed,
+            rank=rank,
+            n_processes=n_processes,
             seed=self._seed,
             pin_memory=self._resident is None and self.device.type == "cuda",
             drop_last=shuffle and self._drop_last,

@@ -51,8 +51,11 @@ class TrainingData(Protocol):
         """Mean and variance (n_genes,) of log1p CP10K over the training cells that a gene was measured in."""
         ...
 
-    def module(self, *, batch_size: int, distributed: bool, seed: int) -> Any:
-        """What Lightning loads minibatches from; has `n_val` and `close()` beside."""
+    def module(self, *, batch_size: int, seed: int) -> Any:
+        """What Lightning loads minibatches from; has `n_val`, `digests()` and `close()` beside.
+
+        The order of an epoch depends on its number and the seed alone; `trainer` says which process of how many loads.
+        """
         ...
 
     def known(self) -> KnownCells:
@@ -95,11 +98,11 @@ class CellsInMemory:
         n_cells = None if self.panels is None else self.panels.n_cells(self.train)
         return gene_moments(self.dataset.linear_blocks(self.train), n_genes, n_cells=n_cells)
 
-    def module(self, *, batch_size: int, distributed: bool, seed: int) -> CellSplitter:
+    def module(self, *, batch_size: int, seed: int) -> CellSplitter:
         """See :class:`TrainingData`."""
         return CellSplitter(
             self.manager, train=self.train, validation=self.validation, dataset=self.dataset, panels=self.panels,
-            batch_size=batch_size, distributed=distributed, seed=seed,
+            batch_size=batch_size, seed=seed,
         )  # fmt: skip
 
     def known(self) -> KnownCells:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from sims_tools.models._settings import TrainingSettings
 from sims_tools.nn import Follower
 
 State = dict[str, Tensor]
@@ -19,6 +20,11 @@ _SLOW = 0.9
 
 def _copy(state: State) -> State:
     return {name: value.detach().clone() for name, value in state.items()}
+
+
+def _lying_as(values: Tensor, model: Tensor) -> Tensor:
+    """A copy of values that lies in memory as another tensor does."""
+    return torch.empty_like(model).copy_(values.detach())
 
 
 def _write(values: State, state: State) -> None:
@@ -68,9 +74,19 @@ class RunningAverage:
             average.copy_(value)
         self._waiting, self._left = 0, 1.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """What is to be kept to go on later."""
+        counters = {"step": self._step, "waiting": self._waiting, "left": self._left}
+        return {"state": _copy(self.state), **counters}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from what :meth:`state_dict` gave, on a device."""
+        self.state, self._live = {name: each.to(device) for name, each in state["state"].items()}, None
+        self._step, self._waiting, self._left = state["step"], state["waiting"], state["left"]
+
     def _begin(self, state: State) -> None:
         self._live = state
-        self.state = self.state or _copy(state)
+        self.state = {name: _lying_as(self.state.get(name, value), value) for name, value in state.items()}
         pairs = [(self.state[name], value) for name, value in state.items()]
         self._counts = [pair for pair in pairs if not pair[1].is_floating_point()]
         real = [pair for pair in pairs if pair[1].is_floating_point()]
@@ -109,6 +125,43 @@ class KeepWeights(Callback):
         self._raw: State = {}
         self._live: State = {}
         self._waited = 0
+        self._alike = True
+
+    @classmethod
+    def by(cls, settings: TrainingSettings) -> Self:
+        """As settings of training say."""
+        monitor, mode = settings.monitored
+        return cls(
+            monitor,
+            mode,
+            patience=settings.patience,
+            restore=settings.restore_best,
+            weight_average=settings.weight_average,
+        )
+
+    @property
+    def has_lost_patience(self) -> bool:
+        """Whether too many epochs were no better than the best."""
+        return self.patience > 0 and self._waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is to be kept to go on later, on the CPU; between epochs only."""
+        return {
+            "best_epoch": self.best_epoch,
+            "best_value": self._best_value,
+            "best": {name: each.cpu() for name, each in self._best.items()},
+            "waited": self._waited,
+            "epochs_done": self.epochs_done,
+            "average": None if self.average is None else self.average.state_dict(),
+        }
+
+    def go_on_from(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take over what :meth:`state_dict` gave, on a device."""
+        self.best_epoch, self._best_value, self._waited = state["best_epoch"], state["best_value"], state["waited"]
+        self._best = {name: each.to(device) for name, each in state["best"].items()}
+        self.epochs_done = state["epochs_done"]
+        if self.average is not None:
+            self.average.load_state_dict(state["average"], device)
 
     def on_train_start(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Remember where the weights are: collecting them anew takes longer than to average them."""
@@ -116,11 +169,13 @@ class KeepWeights(Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, plan: Any, *_: Any) -> None:
         """Take the new weights into the average."""
+        self._alike = False
         if self.average is not None:
             self.average.update(self._live)
 
     def on_validation_start(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Swap the average in."""
+        self._make_alike(trainer, plan)
         if self.average is not None and self.average.state:
             self._raw = _copy(self._live)
             _write(self.average.state, self._live)
@@ -141,20 +196,41 @@ class KeepWeights(Callback):
             self._best = _copy(state) if self.restore else {}
             return
         self._waited += 1
-        if self.patience and self._waited >= self.patience:
-            trainer.should_stop = True
+        trainer.should_stop |= self.has_lost_patience
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Count the finished epochs."""
+        self._make_alike(trainer, plan)
         self.epochs_done += 1
+
+    def _make_alike(self, trainer: lightning.Trainer, plan: Any) -> None:
+        """Give all processes the mean of what each has counted of its own cells, such as batch-norm statistics.
+
+        Weights are the same on all of them after every step; an average of means is the mean of averages.
+        """
+        if self._alike or trainer.world_size == 1:
+            return
+        averaged = {} if self.average is None else self.average.state
+        names = [name for name, each in plan.module.named_buffers() if name in self._live and each.is_floating_point()]
+        buffers = [state[name].detach() for state in (self._live, averaged) if state for name in names]
+        if buffers:
+            flat = torch.cat([each.flatten().double() for each in buffers])  # a mean of equal values is that value
+            flat = trainer.strategy.reduce(flat, reduce_op="mean")
+            for each, part in zip(buffers, flat.split([each.numel() for each in buffers]), strict=True):
+                each.copy_(part.view(each.shape))
+        self._alike = True
 
     def on_train_end(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Load the weights to keep."""
+        self.load_kept(plan.module)
+
+    def load_kept(self, module: torch.nn.Module) -> None:
+        """Load the weights to keep into a module."""
         averaged = self.average.state if self.average is not None else {}
         if kept := self._best or averaged:
-            plan.module.load_state_dict(kept)
+            module.load_state_dict(kept)
 
     def on_exception(self, trainer: lightning.Trainer, plan: Any, exception: BaseException) -> None:
         """Load the weights to keep when training was cut off."""
         self.interrupted = isinstance(exception, KeyboardInterrupt)
-        self.on_train_end(trainer, plan)
+        self.load_kept(plan.module)

@@ -9,8 +9,8 @@ import numpy as np
 
 from sims_tools.data._features import modality_of
 from sims_tools.models._confidence import Confidence
+from sims_tools.models._history import history_arrays
 from sims_tools.models._preset import Preset
-from sims_tools.models._runner import history_arrays
 
 
 class Knowledge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,11 +32,25 @@ class EpochMeans:
         self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._n_obs[name] = self._n_obs.get(name, 0) + n_obs
 
-    def take(self) -> dict[str, Tensor]:
-        """The means, and begin anew."""
-        means = {name: total / self._n_obs[name] for name, total in self._sums.items()}
+    def take(self, gather: Callable[[Tensor], Tensor] | None = None) -> dict[str, Tensor]:
+        """The means, and begin anew.
+
+        Parameters
+        ----------
+        gather
+            Puts the tensors of all processes, which are alike in shape, below each other: the means are over all
+            cells, those of other processes included.
+        """
+        sums, n_obs = self._sums, self._n_obs
         self._sums, self._n_obs = {}, {}
-        return means
+        if gather is None or not sums:
+            return {name: total / n_obs[name] for name, total in sums.items()}
+        mine = [
+            *(each.double() for each in sums.values()),
+            *(each.new_tensor(n_obs[name], dtype=torch.float64) for name, each in sums.items()),
+        ]
+        totals, counts = gather(torch.stack(mine)).sum(0).chunk(2)
+        return dict(zip(sums, totals / counts, strict=True))
 
 
 class ClassificationPlan(TrainingPlan):
@@ -116,11 +131,9 @@ class ClassificationPlan(TrainingPlan):
         self._log_epoch(self.val_metrics, "validation")
 
     def _log_epoch(self, metrics: MulticlassConfusionMatrix, mode: str) -> None:
-        means = self._means[mode]
-        for name, value in means.take().items():
-            self.log(
-                name, value, on_step=False, on_epoch=True, prog_bar=name == LOSS[mode], sync_dist=self.use_sync_dist
-            )
+        several = self.trainer.world_size > 1
+        for name, value in self._means[mode].take(self.all_gather if several else None).items():
+            self.log(name, value.float(), on_step=False, on_epoch=True, prog_bar=name == LOSS[mode])
         self._log_scores(metrics, mode)
 
     def _log_scores(self, metrics: MulticlassConfusionMatrix, mode: str) -> None:

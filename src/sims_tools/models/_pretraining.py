@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,14 @@ class PretrainingMixin(Knowledge):
         split: Split | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
+        num_nodes: int = 1,
         strategy: Any = "auto",
         precision: str | int = "32-true",
         logger: Logger | Sequence[Logger] | None = None,
         callbacks: Callback | Sequence[Callback] = (),
         progress_bar: bool = True,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int = 1,
         **settings: Any,
     ) -> None:
         """Train on the registered cells; a second call goes on from the current weights.
@@ -103,9 +107,12 @@ class PretrainingMixin(Knowledge):
             plan=MaskedPlan,
             accelerator=accelerator,
             devices=devices,
+            num_nodes=num_nodes,
             strategy=strategy,
             precision=precision,
             logger=logger,
             callbacks=callbacks,
             progress_bar=progress_bar,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
         )

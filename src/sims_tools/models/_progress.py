@@ -19,7 +19,13 @@ class EpochBar(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Open the bar."""
-        self._bar = tqdm(total=trainer.max_epochs, unit="epoch", desc="train", disable=not trainer.is_global_zero)
+        self._bar = tqdm(
+            total=trainer.max_epochs,
+            initial=trainer.current_epoch,
+            unit="epoch",
+            desc="train",
+            disable=not trainer.is_global_zero,
+        )
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, plan: Any) -> None:
         """Count one."""

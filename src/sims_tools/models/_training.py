@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,14 @@ class TrainingMixin(Knowledge):
         panels: Panels | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
+        num_nodes: int = 1,
         strategy: Any = "auto",
         precision: str | int = "32-true",
         logger: Logger | Sequence[Logger] | None = None,
         callbacks: Callback | Sequence[Callback] = (),
         progress_bar: bool = True,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int = 1,
         **settings: Any,
     ) -> None:
         """Train on the registered cells; a second call goes on from the current weights.
@@ -97,11 +101,14 @@ class TrainingMixin(Knowledge):
             threads=partial(training_threads, self.module.network),
             accelerator=accelerator,
             devices=devices,
+            num_nodes=num_nodes,
             strategy=strategy,
             precision=precision,
             logger=logger,
             callbacks=callbacks,
             progress_bar=progress_bar,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
         )
         known = cells.known()
         self.gene_weights_ = self._measure_gene_weights(known.dataset, known.explained)

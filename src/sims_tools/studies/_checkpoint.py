@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sims_tools import __version__
+from sims_tools._digest import digest
 from sims_tools._whole_file import whole_file
 from sims_tools.studies._cells import StudyCells
 from sims_tools.studies._run import Result, Run
@@ -69,7 +69,7 @@ class Checkpoint:
     def _path(self, run: Run) -> Path:
         """A name that can be read, and that no other run has."""
         readable = re.sub(r"[^A-Za-z0-9.]+", "-", run.label).strip("-.")[:80]
-        return Path(self._folder or "") / f"{readable}-{_digest(run.label.encode())[:8]}.json"
+        return Path(self._folder or "") / f"{readable}-{digest(run.label.encode())[:8]}.json"
 
     def _digests(self, run: Run) -> dict[str, Any]:
         """What must be the same for a run to give the same, by the name it has in the message."""
@@ -78,8 +78,8 @@ class Checkpoint:
         groups = "\0".join(fold.groups).encode()
         return {
             "cells": self._cells,
-            "parameters": _digest(parameters.encode()),
-            "folds": _digest(fold.train.astype(np.int64), fold.test.astype(np.int64), groups),
+            "parameters": digest(parameters.encode()),
+            "folds": digest(fold.train.astype(np.int64), fold.test.astype(np.int64), groups),
             "version": f"{_FORMAT}, sims-tools {__version__}",
         }
 
@@ -93,16 +93,4 @@ def _digest_cells(cells: StudyCells) -> str:
         arrays.append(np.ascontiguousarray(cells.proteins.to_numpy()))
         words += list(cells.proteins.columns)
     words += [cells.columns.to_csv()] if cells.columns.shape[1] else []
-    return _digest(*arrays, "\0".join(map(str, words)).encode())
-
-
-def _digest(*parts: np.ndarray | bytes) -> str:
-    """Of some arrays, of any type, and texts."""
-    found = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            found.update(f"{part.dtype.str}{part.shape}".encode())
-            found.update(np.ascontiguousarray(part).view(np.uint8).data)
-        else:
-            found.update(part)
-    return found.hexdigest()
+    return digest(*arrays, "\0".join(map(str, words)).encode())

@@ -21,6 +21,8 @@ from sims_tools.models._setup import forget
 from sims_tools.tl._start import with_chosen_genes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lightning.pytorch.callbacks import Callback
     from lightning.pytorch.loggers import Logger
 
@@ -40,11 +42,14 @@ def pretrain(
     max_epochs: int | None = None,
     accelerator: str = "auto",
     devices: int | str | list[int] = "auto",
+    num_nodes: int = 1,
     strategy: Any = "auto",
     precision: str | int = "32-true",
     logger: Logger | Sequence[Logger] | None = None,
     callbacks: Callback | Sequence[Callback] = (),
     progress_bar: bool = True,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 1,
     random_state: int | None = 0,
     **params: Any,
 ) -> PretrainedSIMS:
@@ -128,11 +133,14 @@ def pretrain(
             split=split,
             accelerator=accelerator,
             devices=devices,
+            num_nodes=num_nodes,
             strategy=strategy,
             precision=precision,
             logger=logger,
             callbacks=callbacks,
             progress_bar=progress_bar,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
             **settings,
         )
         model.release_cells()
