@@ -189,6 +189,19 @@ def test_what_the_caller_leaves_is_cancelled(work, job, plan, client):
     assert sum(begun(job).values()) < 4 * len(PARTS)
 
 
+def test_a_cluster_that_is_gone_is_an_error(work, job, plan):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        results = run_on_dask(client, work, {**job, "seconds": 0.1}, PARTS, plan)
+        next(results)
+        cluster.close()
+        with pytest.raises(RuntimeError, match=r"does not answer any more.*resume=True"):
+            list(results)
+
+
 def test_the_client_is_found_but_not_by_tasks(client):
     assert active_client() is client
     assert client.submit(lambda: import_module("sims_tools.stores._dask").active_client() is None).result()

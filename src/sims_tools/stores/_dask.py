@@ -112,14 +112,15 @@ def run_on_dask(
     Raises
     ------
     RuntimeError
-        A worker does not share the folder, has another version of the package, or died over a part again and again.
+        A worker does not share the folder, has another version of the package, or died over a part again and again;
+        or the cluster is gone.
     """
     from distributed import as_completed
     from distributed.protocol.pickle import dumps
 
     name = f"{function.__name__.strip('_')}-{uuid4().hex[:8]}"
     what = (__version__, SharedFile.of(plan_file), dumps((function, job)))
-    left, done = deque(enumerate(parts)), as_completed()
+    left, done = deque(enumerate(parts)), as_completed(loop=client.loop)
     pending: dict[str, tuple[Any, Part]] = {}
 
     def begin_some() -> None:
@@ -136,15 +137,22 @@ def run_on_dask(
             yield _result(future, part)
             begin_some()
     finally:
-        client.cancel([future for future, _ in pending.values()])
+        if client.status == "running":
+            client.cancel([future for future, _ in pending.values()])
 
 
 def _result(future: Any, part: Part) -> Any:
     """What a task returned, or what it raised."""
     from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
 
     try:
         return future.result()
+    except FutureCancelledError as error:
+        raise RuntimeError(
+            f"The dask cluster does not answer any more, or cancelled rows {part[0]:,} to {part[1]:,} ({error}). Parts "
+            "that are finished are kept: `resume=True` goes on from there."
+        ) from error
     except KilledWorker as error:
         raise RuntimeError(
             f"Workers died {error.allowed_failures + 1} times while they had rows {part[0]:,} to {part[1]:,}; most "
