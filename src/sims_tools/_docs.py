@@ -129,6 +129,12 @@ init_from
     classes begin afresh; those that `adata` lacks are left out. Parameters of the network and `scale_genes`, of a
     classifier `n_members` as well, are those of the model unless given in `params`; ``preset="default"`` then stands
     for the model's preset.""",
+    "stream": """\
+stream
+    Whether cells are read from where they are stored at every epoch, in blocks of rows in shuffled order, instead of
+    once into a matrix of the chosen genes. "auto" does it where that matrix would take more than half of the free
+    memory, of paths, lists of references and backed objects; True always, also of an object in memory; False never.
+    Then `model.split_` numbers the cells, whose names are not read.""",
     "training_writes": """\
 The trained model. If training is interrupted (Ctrl-C) after an epoch or more, the model so far is returned and
 `adata` stays as it was. Otherwise these are written:

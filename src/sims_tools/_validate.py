@@ -41,7 +41,7 @@ def check_names(kind: str, given: Iterable[str], known: Collection[str]) -> None
             raise TypeError(f"{name!r} is not a {kind}.{_closest(name, known)} Known are {listing(known, 60)}.")
 
 
-def check_obs_key(adata: AnnData, key: str, argument: str) -> None:
+def check_obs_key(adata: Any, key: str, argument: str) -> None:
     """Raise KeyError unless `key` is a column of `adata.obs`."""
     if key not in adata.obs.columns:
         columns = adata.obs.columns

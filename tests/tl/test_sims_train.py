@@ -245,7 +245,7 @@ def test_genes_are_chosen_on_training_cells_and_remembered(cells, small):
 
 @pytest.mark.parametrize("n_top_genes", [None, 20, 1000])
 def test_the_variance_of_the_genes_is_computed_once(cells, small, monkeypatch, n_top_genes):
-    from sims_tools.data import _training_data
+    from sims_tools.models import _training_data
 
     passes = []
     for module, name in ((_training_data, "gene_moments"), (ClassSums, "over")):

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from sims_tools._validate import check_positive
 
+from ._cells_in_file import FileCells
 from ._rows import StoredRows
 
 SAMPLE = 1024
@@ -41,7 +42,7 @@ def iter_blocks(adata: AnnData, layer: str | None = None, size: int = 1024) -> I
             yield run.start + offset, piece if piece.shape[0] <= size else piece[offset : offset + size]
 
 
-def sample_rows(adata: AnnData, layer: str | None = None, n_rows: int = SAMPLE) -> sparse.csr_matrix:
+def sample_rows(adata: AnnData | FileCells, layer: str | None = None, n_rows: int = SAMPLE) -> sparse.csr_matrix:
     """Some rows spread evenly over the object, in a few contiguous reads."""
     return read_sample(StoredRows(adata, layer), n_rows)
 

@@ -97,6 +97,11 @@ def to_batch(linear: sparse.csr_matrix, totals: np.ndarray) -> Batch:
     return {X: to_sparse_rows(linear), TOTALS: to_column(totals, np.float32)}
 
 
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The same minibatch on a device; a GPU reads from page-locked memory while the host goes on."""
+    return {name: each.to(device, non_blocking=device.type == "cuda") for name, each in batch.items()}
+
+
 def to_column(values: np.ndarray, dtype: type) -> torch.Tensor:
     """Values (n,) as a tensor (n, 1)."""
     return _tensor(np.asarray(values, dtype=dtype).reshape(-1, 1))
@@ -124,6 +129,7 @@ def cell_loader(
     seed: int = 0,
     pin_memory: bool = False,
     drop_last: bool = False,
+    codes: np.ndarray | None = None,
 ) -> DataLoader:
     """Minibatches of a dataset, reshuffled every epoch where asked.
 
@@ -143,6 +149,8 @@ def cell_loader(
         Put minibatches into page-locked memory, from which a GPU reads quickest.
     drop_last
         Leave out what does not fill a minibatch.
+    codes
+        (n_cells,) class of each cell, where all classes are to come equally often.
     """
     order = MinibatchOrder(
         len(dataset),
@@ -153,6 +161,7 @@ def cell_loader(
         rank=rank,
         n_processes=n_processes,
         on_epoch=getattr(dataset, "set_epoch", None),
+        codes=codes,
     )
     own = torch.Generator().manual_seed(seed)  # without it, each pass would draw from the global one
     return DataLoader(dataset, sampler=order, batch_size=None, generator=own, pin_memory=pin_memory)

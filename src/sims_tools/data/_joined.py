@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from scipy import sparse
 
 from ._kind import InputKind
 from ._labels import Labels
+from ._named import naming
 from ._panels import Panels
 from ._reference import Proteins, Reference
 from ._shared_genes import SharedGenes
@@ -26,8 +27,8 @@ _SAME = 0.99
 class JoinedReference:
     """Cells of several references; what a :class:`~sims_tools.data._reference.Reference` can do, it can.
 
-    Of files, and of matrices in memory, blocks of rows are read whenever they are needed. :meth:`take_genes` makes one
-    matrix of all cells with the genes that a model is trained on.
+    Of files, and of matrices in memory, blocks of rows are read whenever they are needed. :meth:`in_memory` makes one
+    matrix of all cells; before that, :meth:`take_genes` leaves the genes that a model is trained on.
 
     Attributes
     ----------
@@ -80,11 +81,6 @@ class JoinedReference:
         """Values are given on a linear scale."""
         return InputKind("linear")
 
-    @property
-    def matrix(self) -> sparse.csr_matrix:
-        """(n_obs, n_genes) CSR of all genes, made at each call."""
-        return self._matrix(self.genes)
-
     def panels(self, names: pd.Index) -> Panels | None:
         """What the references measured of some genes; None where neither that nor totals tell them apart.
 
@@ -107,7 +103,7 @@ class JoinedReference:
         wanted[rows] = True
         return _cut(self._blocks(self.parts(wanted)), size)
 
-    def _blocks(self, wanted: Sequence[np.ndarray]) -> Iterator[Block]:
+    def _blocks(self, wanted: Sequence[np.ndarray | None]) -> Iterator[Block]:
         for store, match, cells in zip(self.stores, self.genes.matches, wanted, strict=True):
             yield from store.blocks(cells, match)
 
@@ -120,34 +116,75 @@ class JoinedReference:
         np.add.at(table, (self.labels.codes[rows], self.reference_of[rows]), 1.0)
         return table @ measured
 
-    def take_genes(self, columns: np.ndarray) -> Reference:
-        """The same cells with some of the genes, in one matrix; totals stay those of all genes of each reference."""
-        genes = self.genes.take(columns)
-        return Reference(self._matrix(genes), self.totals, self.labels, self.obs_names, genes.names, self.kind)
+    def take_genes(self, columns: np.ndarray) -> Self:
+        """The same cells with some of the genes, still where they are; totals stay those of all genes."""
+        return replace(self, genes=self.genes.take(columns))
 
-    def _matrix(self, genes: SharedGenes) -> sparse.csr_matrix:
-        """Filled block by block: its size is known beforehand, and nothing is held twice."""
-        n_values = sum(
+    @cached_property
+    def n_values(self) -> int:
+        """Values that are stored of these genes."""
+        return sum(
             int(store.n_stored[match.columns[match.found]].sum())
-            for store, match in zip(self.stores, genes.matches, strict=True)
+            for store, match in zip(self.stores, self.genes.matches, strict=True)
         )
+
+    @property
+    def n_bytes(self) -> int:
+        """What the matrix would take that :meth:`in_memory` makes."""
+        return 8 * self.n_values + 8 * len(self.totals)
+
+    @property
+    def column_major(self) -> list[str]:
+        """Names of references of which a row can only be read with all others (CSC, in a file)."""
+        return [store.name for store in self.stores if store.column_major]
+
+    def read(self, rows: np.ndarray) -> Block:
+        """Linear values (n, n_genes) and totals (n,) of some cells, whose indices rise; few enough to be in memory."""
+        cuts = np.searchsorted(rows, self._starts[1:])
+        parts = [
+            store.read(own - first, match)
+            for store, match, first, own in zip(
+                self.stores, self.genes.matches, self._starts, np.split(rows, cuts), strict=True
+            )
+            if len(own)
+        ]
+        return _stacked(parts)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """(n_stores,) index of the first cell of each."""
+        return np.cumsum([0, *(store.adata.n_obs for store in self.stores[:-1])])
+
+    def block_starts(self, size: int) -> np.ndarray:
+        """Rows at which runs begin that are read together: `size` rows of a reference, more where it stores more."""
+        runs = [store.run_starts(size) + first for store, first in zip(self.stores, self._starts, strict=True)]
+        return np.concatenate(runs)
+
+    def check_unchanged(self) -> None:
+        """Raise RuntimeError where a file is another than it was when it was opened."""
+        for store in self.stores:
+            with naming(store.name):
+                store.check_unchanged()
+
+    def in_memory(self) -> Reference:
+        """The same in one matrix."""
+        return Reference(self._matrix(), self.totals, self.labels, self.obs_names, self.genes.names, self.kind)
+
+    def _matrix(self) -> sparse.csr_matrix:
+        """Filled block by block: its size is known beforehand, and nothing is held twice."""
+        n_values = self.n_values
         dtype = np.int32 if n_values <= np.iinfo(np.int32).max else np.int64
         values, indices = np.empty(n_values, np.float32), np.empty(n_values, dtype)
         lengths, start = [np.zeros(1, dtype)], 0
-        for store, match in zip(self.stores, genes.matches, strict=True):
-            for linear, _ in store.blocks(None, match):
-                stop = start + linear.nnz
-                values[start:stop], indices[start:stop] = linear.data, linear.indices
-                lengths.append(np.diff(linear.indptr))
-                start = stop
+        for linear, _ in self._blocks([None] * len(self.stores)):
+            stop = start + linear.nnz
+            values[start:stop], indices[start:stop] = linear.data, linear.indices
+            lengths.append(np.diff(linear.indptr))
+            start = stop
         indptr = np.cumsum(np.concatenate(lengths), dtype=dtype)
-        matrix = sparse.csr_matrix((values, indices, indptr), shape=(len(self.totals), len(genes.names)))
+        matrix = sparse.csr_matrix((values, indices, indptr), shape=(len(self.totals), len(self.genes.names)))
         matrix.has_canonical_format = True
         return matrix
-
-    def shadow(self, unlabeled_category: str) -> AnnData:
-        """An AnnData that scvi-tools may register and write to, with all genes."""
-        return self.take_genes(np.arange(len(self.var_names))).shadow(unlabeled_category)
 
 
 def _cut(blocks: Iterable[Block], size: int) -> Iterator[Block]:

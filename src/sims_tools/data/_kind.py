@@ -13,6 +13,7 @@ from sims_tools._log import logger
 from sims_tools._validate import check_choice
 
 from ._blocks import sample_rows
+from ._cells_in_file import FileCells
 from ._matrix import row_sums, with_data
 
 Scale = Literal["counts", "linear", "log1p", "scaled", "invalid"]
@@ -173,7 +174,7 @@ def _share_of_multiples(values: sparse.csr_matrix) -> float:
     return float((np.abs(ratios - np.rint(ratios)) < 0.05).mean()) if ratios.size else 0.0
 
 
-def resolve_kind(adata: AnnData, layer: str | None, input_kind: str | InputKind = "auto") -> InputKind:
+def resolve_kind(adata: AnnData | FileCells, layer: str | None, input_kind: str | InputKind = "auto") -> InputKind:
     """Detect the kind of the matrix, or take the user's word for it, and say what was assumed.
 
     A kind that is known already, that of the store which the cells are a part of, is taken as it is.

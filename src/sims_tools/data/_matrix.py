@@ -11,11 +11,13 @@ from scipy import sparse
 
 from sims_tools._validate import listing
 
+from ._cells_in_file import FileCells
+
 _AT_ONCE = 1 << 15
 """Values that are summed at once."""
 
 
-def check_matrix(adata: AnnData, layer: str | None = None) -> None:
+def check_matrix(adata: AnnData | FileCells, layer: str | None = None) -> None:
     """Raise where there is nothing to read; what a view shows is not copied.
 
     Raises
@@ -27,7 +29,7 @@ def check_matrix(adata: AnnData, layer: str | None = None) -> None:
     ValueError
         The object holds no matrix, no cells or no genes.
     """
-    if not isinstance(adata, AnnData):
+    if not isinstance(adata, AnnData | FileCells):
         modalities = getattr(adata, "mod", None)
         hint = f" Give one of its modalities: {listing(modalities)}." if isinstance(modalities, Mapping) else ""
         raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData object.{hint}")
@@ -40,7 +42,7 @@ def check_matrix(adata: AnnData, layer: str | None = None) -> None:
         raise ValueError("`adata.X` is None; name the layer that holds the counts with `layer=`.")
 
 
-def parent_of(adata: AnnData) -> AnnData:
+def parent_of(adata: Any) -> Any:
     """The object that a view shows a part of (never a view itself); any other object as it is."""
     return adata._adata_ref if adata.is_view else adata
 
@@ -48,6 +50,14 @@ def parent_of(adata: AnnData) -> AnnData:
 def is_in_memory(matrix: Any) -> bool:
     """Whether the rows can be taken without reading a file or running a graph."""
     return isinstance(matrix, np.ndarray) or sparse.issparse(matrix)
+
+
+def n_stored(matrix: Any) -> int:
+    """Values that a matrix stores; what is dense stores all."""
+    group = getattr(matrix, "group", None)
+    if group is not None:
+        return int(group["data"].shape[0])
+    return int(matrix.nnz) if sparse.issparse(matrix) else int(matrix.shape[0]) * int(matrix.shape[1])
 
 
 def is_dask(matrix: Any) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
+from ._sampling import balanced_draws
+
 
 def epoch_rng(seed: int, *numbers: int) -> np.random.Generator:
     """Random numbers that depend on a seed and on the numbers, such as that of the epoch, and on nothing else."""
@@ -36,6 +38,9 @@ class MinibatchOrder(Sampler[np.ndarray]):
         Which process of how many.
     on_epoch
         Called with the number of the epoch before its first minibatch.
+    codes
+        (n_cells,) class of each cell, where all classes are to come equally often
+        (:func:`~sims_tools.data._sampling.balanced_draws`) instead of all cells.
     """
 
     def __init__(
@@ -49,9 +54,11 @@ class MinibatchOrder(Sampler[np.ndarray]):
         rank: int = 0,
         n_processes: int = 1,
         on_epoch: Callable[[int], None] | None = None,
+        codes: np.ndarray | None = None,
     ) -> None:
         self._n_cells, self._shuffle, self._seed = n_cells, shuffle, seed
         self._rank, self._n_processes, self._on_epoch = rank, n_processes, on_epoch
+        self._codes = codes
         self._bounds = _bounds(n_cells, batch_size, n_processes, drop_last)
         self.epoch = 0
 
@@ -67,9 +74,18 @@ class MinibatchOrder(Sampler[np.ndarray]):
         self.epoch += 1
         if self._on_epoch is not None:
             self._on_epoch(epoch)
-        order = epoch_rng(self._seed, epoch).permutation(self._n_cells) if self._shuffle else np.arange(self._n_cells)
+        order = self._order(epoch)
         for start, stop in zip(self._bounds[:-1], self._bounds[1:], strict=True):
             yield self._part(order[start:stop])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """(n_cells,) positions, repeated ones among them where classes are balanced."""
+        if not self._shuffle:
+            return np.arange(self._n_cells)
+        rng = epoch_rng(self._seed, epoch)
+        if self._codes is None:
+            return rng.permutation(self._n_cells)
+        return rng.permutation(np.repeat(np.arange(self._n_cells), balanced_draws(self._codes, rng)))
 
     def _part(self, minibatch: np.ndarray) -> np.ndarray:
         """The share of this process; where there are fewer cells than processes, all are everybody's."""

@@ -38,6 +38,10 @@ class Panels:
         """Of all of it."""
         return digest(self.measured, self.reference_of, self.shared_totals)
 
+    def of(self, rows: np.ndarray) -> Panels:
+        """The same of some cells."""
+        return Panels(self.measured, self.reference_of[rows], self.shared_totals[rows])
+
     def n_cells(self, rows: np.ndarray) -> np.ndarray:
         """(n_genes,) cells, of some, that each gene was measured in."""
         return np.bincount(self.reference_of[rows], minlength=len(self.measured)) @ self.measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -93,7 +93,7 @@ class Reference:
         cells = CellDataset(self.matrix, self.labels.codes, InputKind("linear"), self.totals, rows)
         return cells.linear_blocks(rows, size)
 
-    def take_genes(self, columns: np.ndarray) -> Reference:
+    def take_genes(self, columns: np.ndarray) -> Self:
         """The same cells with some of the genes; totals stay those of all genes."""
         if np.array_equal(columns, np.arange(len(self.var_names))):
             return self

@@ -11,8 +11,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from sims_tools._validate import check_names, listing
+from sims_tools._validate import check_names, check_obs_key, listing
 
+from ._cells_in_file import FileCells
 from ._joined import JoinedReference, join_labels
 from ._labels import check_classes
 from ._named import naming
@@ -122,11 +123,12 @@ def read_references(
     """
     names = list(named)
     labels_keys, layers = for_each(labels_key, "labels_key", names), for_each(layer, "layer", names)
-    kinds, cells = for_each(input_kind, "input_kind", names), {}
+    kinds = for_each(input_kind, "input_kind", names)
+    cells: dict[str, AnnData | FileCells] = {}
     for name, each in named.items():
         with naming(name):
             cells[name] = each if isinstance(each, AnnData) else open_cells(each, layers[name], closing)
-            obs_column(cells[name], labels_keys[name], "labels_key")
+            check_obs_key(cells[name], labels_keys[name], "labels_key")
     genes = share_genes(cells, join)
     stores: list[Store] = []
     for name, adata in cells.items():

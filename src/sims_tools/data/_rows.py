@@ -9,6 +9,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
+from ._cells_in_file import FileCells
 from ._matrix import as_csr, check_matrix, is_column_major, is_dask, is_in_memory, parent_of, run_of_rows
 
 _COLUMN_MAJOR_READS = 16
@@ -17,7 +18,7 @@ _COLUMN_MAJOR_READS = 16
 _SLABS = 8
 """Of a CSC matrix in a file, so many runs of columns are in memory one after the other."""
 
-_WORTH_SPANNING = 4
+WORTH_SPANNING = 4
 """Scattered rows of a file are read as one run where that is at most so many times as long."""
 
 
@@ -27,7 +28,7 @@ class StoredRows:
     Parameters
     ----------
     adata
-        Any AnnData; it is only read.
+        Any AnnData, or cells in a file; they are only read.
     layer
         Name of the layer; None reads `.X`.
 
@@ -39,7 +40,7 @@ class StoredRows:
         The object holds no matrix, no cells or no genes.
     """
 
-    def __init__(self, adata: AnnData, layer: str | None = None) -> None:
+    def __init__(self, adata: AnnData | FileCells, layer: str | None = None) -> None:
         check_matrix(adata, layer)
         parent = parent_of(adata)
         self.matrix: Any = parent.X if layer is None else parent.layers[layer]
@@ -47,9 +48,10 @@ class StoredRows:
         self.column_major = is_column_major(self.matrix)
         self._rows: np.ndarray | None = None
         self._columns: np.ndarray | None = None
-        if adata.is_view:
-            self._rows = _positions(adata._oidx, parent.n_obs)
-            self._columns = _positions(adata._vidx, parent.n_vars)
+        if parent is not adata:
+            view: Any = adata
+            self._rows = _positions(view._oidx, parent.n_obs)
+            self._columns = _positions(view._vidx, parent.n_vars)
 
     @classmethod
     def of_matrix(cls, matrix: Any) -> Self:
@@ -150,7 +152,7 @@ def _read_file(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
     if isinstance(rows, slice):
         return take(matrix, rows)
     unique, inverse = np.unique(rows, return_inverse=True)
-    if len(unique) and unique[-1] - unique[0] < _WORTH_SPANNING * len(unique):
+    if len(unique) and unique[-1] - unique[0] < WORTH_SPANNING * len(unique):
         span = slice(int(unique[0]), int(unique[-1]) + 1)
         return take(matrix, span)[unique[inverse] - unique[0]]
     return take(matrix, unique)[inverse]

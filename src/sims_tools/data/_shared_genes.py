@@ -14,6 +14,7 @@ from sims_tools._log import logger
 from sims_tools._validate import check_choice, listing
 
 from ._align import KINDS_OF_NAMES, GeneMatch, better_column, check_unique, match_genes
+from ._cells_in_file import FileCells
 from ._gene_ids import gene_id_kind
 from ._named import naming
 
@@ -68,7 +69,7 @@ def check_join(join: object) -> None:
     check_choice("join", join, JOINS)
 
 
-def share_genes(references: Mapping[str, AnnData], join: str) -> SharedGenes:
+def share_genes(references: Mapping[str, AnnData | FileCells], join: str) -> SharedGenes:
     """Match the genes of references by name, Ensembl ids also without their version.
 
     Parameters
@@ -111,7 +112,7 @@ def _has(every: SharedGenes, reference: int) -> np.ndarray:
     return found
 
 
-def _check_shared(references: Mapping[str, AnnData], every: SharedGenes, join: str) -> None:
+def _check_shared(references: Mapping[str, AnnData | FileCells], every: SharedGenes, join: str) -> None:
     """Say how many genes are shared; warn where they are few, refuse where there are none."""
     sizes = ", ".join(f"{name!r} has {adata.n_vars}" for name, adata in references.items())
     if every.n_common == 0 and join == "inner":
@@ -136,7 +137,7 @@ def _strangers(every: SharedGenes) -> list[int]:
     return [at for at, has in enumerate(every.measured) if not (has & ~alone).any()]
 
 
-def _why(references: Mapping[str, AnnData], every: SharedGenes) -> str:
+def _why(references: Mapping[str, AnnData | FileCells], every: SharedGenes) -> str:
     """What the names look like in the two references that share the fewest."""
     shared = every.measured.astype(np.int64) @ every.measured.T.astype(np.int64)
     smaller = np.minimum.outer(np.diag(shared), np.diag(shared))

@@ -34,6 +34,27 @@ def stratified_split(codes: np.ndarray, share: float, random_state: int | None) 
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(validation))
 
 
+def stratified_sample(codes: np.ndarray, limit: int, random_state: int | None) -> np.ndarray:
+    """Sorted indices of about `limit` cells, of each class its share but one at least; all where there are no more.
+
+    Parameters
+    ----------
+    codes
+        (n,) class of each cell.
+    limit
+        How many.
+    random_state
+        Seed.
+    """
+    if len(codes) <= limit:
+        return np.arange(len(codes))
+    rng, chosen = np.random.default_rng(random_state), []
+    for code in np.unique(codes):
+        cells = np.flatnonzero(codes == code)
+        chosen.append(rng.choice(cells, max(1, round(limit * len(cells) / len(codes))), replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
 def grouped_split(
     codes: np.ndarray, groups: pd.Series, share: float, random_state: int | None
 ) -> tuple[np.ndarray, np.ndarray]:

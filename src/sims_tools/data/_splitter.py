@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from sims_tools._digest import digest
 
-from ._dataset import Batch, CellDataset, cell_loader
+from ._dataset import Batch, CellDataset, cell_loader, to_device
 from ._paired_cells import PairedCells
 from ._panels import PanelCells, Panels
 from ._resident import ResidentCells, can_reside
@@ -42,6 +42,8 @@ class CellSplitter(DataSplitter):
         Leave out training cells that do not fill a minibatch; others every epoch.
     panels
         What each of several references measured, where that differs: training cells are shown through all of them.
+    sampling
+        "uniform" shows every training cell once in an epoch, "balanced" every class equally often.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class CellSplitter(DataSplitter):
         test: np.ndarray | None = None,
         drop_last: bool = False,
         panels: Panels | None = None,
+        sampling: str = "uniform",
     ) -> None:
         super().__init__(adata_manager)
         self.train_idx, self.val_idx = train, validation
@@ -63,7 +66,7 @@ class CellSplitter(DataSplitter):
         self.n_train, self.n_val = len(train), len(validation)
         self._dataset, self.batch_size = dataset, batch_size
         self._seed, self._drop_last = seed, drop_last
-        self._panels = panels
+        self._panels, self._balanced = panels, sampling == "balanced"
         self._resident: ResidentCells | None = None
 
     @property
@@ -107,6 +110,7 @@ class CellSplitter(DataSplitter):
             seed=self._seed,
             pin_memory=self._resident is None and self.device.type == "cuda",
             drop_last=shuffle and self._drop_last,
+            codes=self._dataset.labels[cells] if shuffle and self._balanced else None,
         )
 
     def _cells(self, cells: np.ndarray, train: bool) -> CellDataset | PairedCells | ResidentCells | PanelCells:
@@ -116,5 +120,5 @@ class CellSplitter(DataSplitter):
         return source
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a minibatch; a GPU reads from page-locked memory while the host goes on."""
-        return {name: each.to(device, non_blocking=device.type == "cuda") for name, each in batch.items()}
+        """Move a minibatch."""
+        return to_device(batch, device)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from anndata import AnnData
@@ -13,12 +15,13 @@ from sims_tools._log import logger
 from sims_tools._validate import listing
 
 from ._align import GeneMatch
+from ._cells_in_file import FileCells
 from ._kind import InputKind, resolve_kind
 from ._labels import Labels, encode_labels
-from ._matrix import check_matrix
+from ._matrix import check_matrix, is_in_memory
 from ._obs_columns import obs_column
 from ._reference import of_cells_with_counts
-from ._rows import StoredRows
+from ._rows import WORTH_SPANNING, StoredRows
 
 Block = tuple[sparse.csr_matrix, np.ndarray]
 """Linear values (n, n_genes) and totals (n,)."""
@@ -51,7 +54,7 @@ class Store:
     """
 
     name: str
-    adata: AnnData
+    adata: AnnData | FileCells
     layer: str | None
     kind: InputKind
     labels: Labels
@@ -69,21 +72,59 @@ class Store:
         match
             Its genes on those of the result.
         """
-        rows = StoredRows(self.adata, self.layer)
-        for run in rows.pieces(_READ):
-            if wanted is not None and not wanted[run].any():
-                continue
-            linear, totals = self.kind.to_linear(rows.read(run), self.totals[run])
-            linear = match.select(linear)
-            if wanted is not None and not wanted[run].all():
-                linear, totals = linear[wanted[run]], totals[wanted[run]]
-                linear.has_canonical_format = True
-            yield linear, totals
+        for run in self._rows.pieces(_READ):
+            if wanted is None or wanted[run].all():
+                yield self.read(run, match)
+            elif wanted[run].any():
+                yield self.read(run.start + np.flatnonzero(wanted[run]), match)
+
+    @cached_property
+    def _rows(self) -> StoredRows:
+        return StoredRows(self.adata, self.layer)
+
+    @property
+    def column_major(self) -> bool:
+        """Whether it is CSC in a file, which is scanned whole at each read."""
+        return self._rows.column_major and not is_in_memory(self._rows.matrix)
+
+    def run_starts(self, size: int) -> np.ndarray:
+        """(n_runs,) first row of each run of rows to read together: `size` rows, or more."""
+        return np.array([run.start for run in self._rows.pieces(size)])
+
+    def read(self, positions: slice | np.ndarray, match: GeneMatch) -> Block:
+        """Linear values (n, n_genes) and totals (n,) of a run of cells, or of those of some rising positions.
+
+        Raises
+        ------
+        ValueError
+            Values are negative, NaN, infinite or too large; the message names the first of the cells.
+        """
+        if isinstance(positions, slice):
+            return self._read(positions, match)
+        first, last = int(positions[0]), int(positions[-1])
+        if last - first >= WORTH_SPANNING * len(positions):
+            return self._read(positions, match)
+        linear, totals = self._read(slice(first, last + 1), match)
+        if len(positions) < len(totals):
+            linear, totals = linear[positions - first], totals[positions - first]
+            linear.has_canonical_format = True
+        return linear, totals
+
+    def _read(self, positions: slice | np.ndarray, match: GeneMatch) -> Block:
+        block = self._rows.read(positions)
+        with _naming_rows(block, positions):
+            linear, totals = self.kind.to_linear(block, self.totals[positions])
+        return match.select(linear), totals
+
+    def check_unchanged(self) -> None:
+        """Raise RuntimeError where the file that holds the cells is another than it was."""
+        if isinstance(self.adata, FileCells):
+            self.adata.check_unchanged()
 
 
 def read_store(
     name: str,
-    adata: AnnData,
+    adata: AnnData | FileCells,
     labels_key: str,
     has: np.ndarray | None,
     *,
@@ -120,7 +161,9 @@ def read_store(
     rows, totals, shared, n_stored = StoredRows(adata, layer), [], [], np.zeros(adata.n_vars, dtype=np.int64)
     weights = None if has is None else has.astype(np.float64)
     for run in rows.pieces(_READ):
-        linear, found = kind.to_linear(rows.read(run))
+        block = rows.read(run)
+        with _naming_rows(block, run):
+            linear, found = kind.to_linear(block)
         totals.append(found)
         if weights is not None:
             shared.append(linear @ weights)
@@ -128,6 +171,19 @@ def read_store(
     total = np.concatenate(totals)
     shared_total = np.concatenate(shared) if shared else None
     return Store(name, adata, layer, kind, of_cells_with_counts(labels, total), total, shared_total, n_stored)
+
+
+@contextmanager
+def _naming_rows(block: sparse.csr_matrix, positions: slice | np.ndarray) -> Iterator[None]:
+    """Say in an error about values which of the cells is the first to hold such."""
+    try:
+        yield
+    except ValueError as error:
+        wrong = np.flatnonzero(~np.isfinite(block.data) | (block.data < 0))
+        at = int(wrong[0] if wrong.size else block.data.argmax())
+        row = int(np.searchsorted(block.indptr, at, side="right")) - 1
+        cell = positions.start + row if isinstance(positions, slice) else int(positions[row])
+        raise ValueError(f"{error} The first such value is in row {cell} (counted from 0).") from None
 
 
 def report_stores(stores: Sequence[Store]) -> None:

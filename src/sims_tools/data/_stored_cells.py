@@ -11,17 +11,18 @@ from anndata import AnnData
 
 from sims_tools._validate import listing
 
+from ._cells_in_file import FileCells
 from ._read_cells import check_path, read_cells
 
 
-def open_cells(path: str | Path, layer: str | None, closing: ExitStack) -> AnnData:
+def open_cells(path: str | Path, layer: str | None, closing: ExitStack) -> AnnData | FileCells:
     """Labels, names and one matrix of a file.
 
     Parameters
     ----------
     path
         As :func:`~sims_tools.data.read_cells` takes it. Of `.h5ad` and `.zarr` the matrix is read when it is needed,
-        row by row, and no other part of the file is; any other file is read whole.
+        row by row, so are columns of `.obs`, and no other part of the file is; any other file is read whole.
     layer
         Layer that holds the counts; None is `.X`.
     closing
@@ -29,7 +30,7 @@ def open_cells(path: str | Path, layer: str | None, closing: ExitStack) -> AnnDa
 
     Returns
     -------
-    AnnData whose `.X` is that matrix.
+    Cells whose `.X` is that matrix: in the file, or an AnnData of a file that is read whole.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def open_cells(path: str | Path, layer: str | None, closing: ExitStack) -> AnnDa
     if not _is_current(store):
         adata = anndata.read_h5ad(path) if kind == ".h5ad" else anndata.read_zarr(path)
         return adata if layer is None else _of_layer(adata, layer)
-    return AnnData(_matrix(store, layer, path), **{axis: anndata.io.read_elem(store[axis]) for axis in ("obs", "var")})
+    return FileCells(_matrix(store, layer, path), store["obs"], anndata.io.read_elem(store["var"]), path)
 
 
 def _is_current(store: Any) -> bool:

@@ -162,9 +162,9 @@ class ClassifierModel(SetupMixin, StartingMixin, TrainingMixin, PredictionMixin,
         return params
 
     def _n_labelled(self) -> int:
-        """Labelled cells the model is set up with."""
+        """Labelled cells the model is set up with; of a registry alone, cells that it speaks of."""
         if self.adata_manager is None:
-            return 0
+            return int(self.registry_["field_registries"][REGISTRY_KEYS.X_KEY]["summary_stats"].get("n_cells", 0))
         codes = self.adata_manager.get_from_registry(REGISTRY_KEYS.LABELS_KEY)
         known = self.get_state_registry(REGISTRY_KEYS.LABELS_KEY).categorical_mapping[:-1]
         return int((codes < len(known)).sum())

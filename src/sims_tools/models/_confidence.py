@@ -14,9 +14,7 @@ from sims_tools.confidence._sampling import balanced_choice
 from sims_tools.data._dataset import CellDataset
 from sims_tools.data._features import SEEN_OF
 from sims_tools.data._moments import log_cp10k
-
-_NOVELTY_CELLS = 10_000
-"""Training cells, at most, that novelty is learned from."""
+from sims_tools.models._training_data import NOVELTY_CELLS
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def fit_novelty(dataset: CellDataset, train: np.ndarray, validation: np.ndarray)
         Rows of it that carry a label; at least one each.
     """
     codes = dataset.labels[train]
-    chosen = np.sort(train[balanced_choice(codes, _NOVELTY_CELLS, 0)])
+    chosen = np.sort(train[balanced_choice(codes, NOVELTY_CELLS, 0)])
     rows = sparse.vstack([log_cp10k(*block) for block in dataset.linear_blocks(chosen)], format="csr")
     known = (log_cp10k(*block) for block in dataset.linear_blocks(validation))
     return ExpressionNovelty.fit(rows, dataset.labels[chosen], known)

@@ -18,6 +18,7 @@ def make_registry(
     unlabeled_category: str,
     setup_args: dict[str, Any],
     proteins: Sequence[str] = (),
+    n_cells: int = 0,
 ) -> dict[str, Any]:
     """The registry of an object with these genes and classes, as `setup_anndata` leaves it.
 
@@ -33,13 +34,15 @@ def make_registry(
         Arguments of `setup_anndata`.
     proteins
         What the model knows beside genes.
+    n_cells
+        Labelled cells that it is to be trained on, to which the number of networks may be fitted.
     """
     genes, classes = list(map(str, genes)), list(map(str, classes))
     fields = {
         REGISTRY_KEYS.X_KEY: {
             "data_registry": {"attr_name": "X", "attr_key": None},
-            "state_registry": {"n_obs": 0, "n_vars": len(genes), "column_names": genes},
-            "summary_stats": {"n_vars": len(genes), "n_cells": 0},
+            "state_registry": {"n_obs": n_cells, "n_vars": len(genes), "column_names": genes},
+            "summary_stats": {"n_vars": len(genes), "n_cells": n_cells},
         },
         REGISTRY_KEYS.LABELS_KEY: {
             "data_registry": {"attr_name": "obs", "attr_key": "_scvi_labels"},

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from sims_tools._validate import as_plain, check_choice, check_count, check_fraction, check_names, check_positive
+from sims_tools.data._sampling import SAMPLINGS
 from sims_tools.models._metrics import SCORES
 
 _FEWEST_STEPS = 200
@@ -34,8 +35,12 @@ class TrainingSettings:
         `lr_factor` after every `lr_steps` minibatches) or "constant".
     lr_steps
         Minibatches after which the rate falls, with that schedule.
+    sampling
+        Which cells an epoch shows: "uniform" each once, "balanced" as many in all, of every class equally many, so that
+        cells of small classes come several times and those of large ones not in every epoch.
     class_weights
-        Power of the inverse class frequency in the loss: 1 weighs all classes alike, 0 all cells alike.
+        Power of the inverse class frequency in the loss: 1 weighs all classes alike, 0 all cells alike. Of
+        balanced classes the frequency is the same.
     label_smoothing
         Share of the target spread evenly over the classes.
     penalty_warmup
@@ -64,6 +69,7 @@ class TrainingSettings:
     lr_factor: float = 0.75
     lr_patience: int = 20
     lr_steps: int = 1000
+    sampling: Literal["uniform", "balanced"] = "uniform"
     class_weights: float = 0.0
     label_smoothing: float = 0.0
     penalty_warmup: float = 0.0
@@ -77,6 +83,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, ("Adam", "AdamW"))
         check_choice("monitor", self.monitor, (*SCORES, "validation_loss"))
+        check_choice("sampling", self.sampling, SAMPLINGS)
         check_choice("schedule", self.schedule, ("plateau", "one_cycle", "exponential", "steps", "constant"))
         for name in ("max_epochs", "batch_size"):
             check_count(name, getattr(self, name))

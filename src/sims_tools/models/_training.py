@@ -22,7 +22,6 @@ from sims_tools.data._features import SEEN_OF, only
 from sims_tools.data._moments import log_cp10k
 from sims_tools.data._panels import Panels
 from sims_tools.data._split import stratified_split
-from sims_tools.data._training_data import CellsInMemory, KnownCells, TrainingData
 from sims_tools.models._confidence import Confidence, fit_novelty
 from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
@@ -31,9 +30,7 @@ from sims_tools.models._own_cells import own_cells
 from sims_tools.models._runner import train_on
 from sims_tools.models._settings import TrainingSettings, change_settings
 from sims_tools.models._threads import training_threads
-
-_EXPLAINED_CELLS = 2000
-"""Training cells, at most, whose masks give the weight of each gene in the model."""
+from sims_tools.models._training_data import CellsInMemory, KnownCells, TrainingData
 
 
 class TrainingMixin(Knowledge):
@@ -48,6 +45,7 @@ class TrainingMixin(Knowledge):
         split: tuple[np.ndarray, np.ndarray] | None = None,
         gene_variance: np.ndarray | None = None,
         panels: Panels | None = None,
+        cells: TrainingData | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
         num_nodes: int = 1,
@@ -72,6 +70,8 @@ class TrainingMixin(Knowledge):
             (n_genes,) variance of log1p CP10K over the training cells where it is known, which saves a pass over them.
         panels
             What each of several references measured, where they did not measure the same genes.
+        cells
+            What to train on instead of the registered cells; the four before say nothing then.
         %(training)s
         **settings
             Overrule the preset's :class:`~sims_tools.models.TrainingSettings`.
@@ -89,14 +89,14 @@ class TrainingMixin(Knowledge):
         """
         check_fraction("validation_size", validation_size)
         chosen = change_settings(self._preset_training(), max_epochs=max_epochs, **settings)
-        cells = self._cells_at_hand(split, validation_size, panels)
+        cells = self._cells_at_hand(split, validation_size, panels) if cells is None else cells
         chosen = chosen.fit_to(int(cells.class_counts.sum()))
         self.was_interrupted_ = False
         self._fit_transform(cells, gene_variance)
         self._set_loss(cells.class_counts, chosen)
         train_on(
             self,
-            cells.module,
+            partial(cells.module, sampling=chosen.sampling),
             chosen,
             threads=partial(training_threads, self.module.network),
             accelerator=accelerator,
@@ -111,7 +111,7 @@ class TrainingMixin(Knowledge):
             checkpoint_every=checkpoint_every,
         )
         known = cells.known()
-        self.gene_weights_ = self._measure_gene_weights(known.dataset, known.explained)
+        self.gene_weights_ = self._measure_gene_weights(known)
         self.confidence_ = self._fit_confidence(known)
 
     def _preset_training(self) -> TrainingSettings:
@@ -145,6 +145,8 @@ class TrainingMixin(Knowledge):
             transform.fit(torch.from_numpy(variance))
 
     def _set_loss(self, counts: np.ndarray, settings: TrainingSettings) -> None:
+        if settings.sampling == "balanced":
+            counts = (counts > 0).astype(np.int64)
         self.module.class_weights.copy_(balanced_weights(torch.from_numpy(counts), settings.class_weights))
         self.module.label_smoothing = settings.label_smoothing
 
@@ -177,11 +179,9 @@ class TrainingMixin(Knowledge):
     def _logits(self, blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]]) -> np.ndarray:
         return np.concatenate([infer_rows(self.module, *block, explain=False).logits for block in blocks])
 
-    def _measure_gene_weights(self, dataset: CellDataset, train: np.ndarray) -> list[float] | None:
-        rng = np.random.default_rng(0)
-        cells = train if len(train) <= _EXPLAINED_CELLS else np.sort(rng.choice(train, _EXPLAINED_CELLS, replace=False))
+    def _measure_gene_weights(self, known: KnownCells) -> list[float] | None:
         total = np.zeros(len(self.genes_))
-        for block in dataset.linear_blocks(cells, size=512):
+        for block in known.dataset.linear_blocks(known.explained, size=512):
             masks = infer_rows(self.module, *block, explain=True).masks
             if masks is None:
                 return None

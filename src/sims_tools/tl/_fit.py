@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,23 +14,20 @@ from sims_tools._log import logger as log
 from sims_tools._validate import check_choice, check_fraction, check_names
 from sims_tools.data._cell_filter import CellFilter, filter_cells
 from sims_tools.data._gene_choice import BY_FILTER, BY_NUMBER, GeneChoice
-from sims_tools.data._reference import (
-    SHADOW_LABELS,
-    SHADOW_PROTEIN_NAMES,
-    SHADOW_PROTEINS,
-    SHADOW_TOTALS,
-    report_classes,
-)
+from sims_tools.data._joined import JoinedReference
+from sims_tools.data._reference import report_classes
 from sims_tools.data._split import grouped_split, stratified_split
 from sims_tools.models import ClassifierModel
 from sims_tools.models._random import resolve_seed
 from sims_tools.models._settings import SETTING_NAMES, change_settings
+from sims_tools.models._streamed_cells import StreamedCells
+from sims_tools.tl._model_on import model_on
 from sims_tools.tl._record import training_record
 from sims_tools.tl._start import building_of, preset_of, read_source, with_chosen_genes
+from sims_tools.tl._streaming import streams
 from sims_tools.tl._training_cells import TrainingCells, in_words, training_cells
 
 if TYPE_CHECKING:
-    from sims_tools.data._reference import Reference
     from sims_tools.models import Preset
 
 Model = TypeVar("Model", bound=ClassifierModel)
@@ -66,6 +63,7 @@ def fit_model(
     random_state: int | None,
     key_added: str | None,
     init_from: Any,
+    stream: bool | str,
     params: dict[str, Any],
     **run: Any,
 ) -> Model:
@@ -75,7 +73,7 @@ def fit_model(
     preset = preset_of(source, preset)
     recipe = model_class.presets[preset]
     check_fraction("validation_size", validation_size)
-    cells = training_cells(adata, join)
+    cells = training_cells(adata, join, stream)
     if not isinstance(unlabeled_category, str):
         raise TypeError(f"`unlabeled_category={unlabeled_category!r}` must be text.")
     keys = Keys(model_class.name if key_added is None else key_added)
@@ -106,18 +104,25 @@ def fit_model(
         report_classes(whole.labels, labels_key)
         split = _split(cells, whole.labels.codes, validation_size, split_by, random_state)
         reference, variance = with_chosen_genes(whole, split[0], choice, source)
-    if reference.proteins is not None:
-        building["protein_transform"] = protein_transform
-    if validation_size > 0 and len(split[1]) == 0:
-        log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
-
-    with _shadow_model(model_class, reference, unlabeled_category, labels_key) as build:
-        model = build(preset=preset, random_state=random_state, **building)
-        if source is not None:
-            model.start_from(source)
-        panels = whole.panels(reference.var_names)
-        model.train(split=split, panels=panels, gene_variance=variance, **settings, **run)
-    cells.remember(model, split)
+        if validation_size > 0 and len(split[1]) == 0:
+            log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
+        if reference.proteins is not None:
+            building["protein_transform"] = protein_transform
+        streamed = isinstance(reference, JoinedReference) and streams(stream, reference)
+        if isinstance(reference, JoinedReference) and not streamed:
+            reference = reference.in_memory()
+        if not streamed:
+            closing.close()
+        with model_on(model_class, reference, unlabeled_category, labels_key) as build:
+            model = build(preset=preset, random_state=random_state, **building)
+            if source is not None:
+                model.start_from(source)
+            panels = whole.panels(reference.var_names)
+            given: dict[str, Any] = {"panels": panels, "split": split}
+            if isinstance(reference, JoinedReference):
+                given = {"cells": StreamedCells(reference, *split, panels, random_state)}
+            model.train(**given, gene_variance=variance, **settings, **run)
+    cells.remember(model, split, named=not streamed)
     if not model.was_interrupted_:
         asked = {
             "n_top_genes": choice.n_top,
@@ -125,6 +130,7 @@ def fit_model(
             **({} if cell_filter.is_open else {"cell_filter": asdict(cell_filter)}),
             "split_by": in_words(split_by),
             "validation_size": validation_size,
+            **({"stream": True} if streamed else {}),
         }
         record = training_record(model, labels_key, reading, asked)
         cells.write(keys, record, split)
@@ -158,32 +164,3 @@ def _split(
     if split_by is None or share == 0:
         return stratified_split(codes, share, random_state)
     return grouped_split(codes, cells.groups(split_by), share, random_state)
-
-
-@contextmanager
-def _shadow_model(
-    model_class: type[Model], reference: Reference, unlabeled_category: str, labels_key: str
-) -> Iterator[Callable[..., Model]]:
-    """Build a model on a shadow of the user's object; the model lets go of the cells at the end."""
-    shadow = reference.shadow(unlabeled_category)
-    with_proteins = {"protein_obsm_key": SHADOW_PROTEINS, "protein_names_uns_key": SHADOW_PROTEIN_NAMES}
-    model_class.setup_anndata(
-        shadow,
-        SHADOW_LABELS,
-        unlabeled_category=unlabeled_category,
-        total_counts_key=SHADOW_TOTALS,
-        input_kind="counts",
-        **({} if reference.proteins is None else with_proteins),
-    )
-    built: list[Model] = []
-
-    def build(**params: Any) -> Model:
-        built.append(model_class(shadow, **params))
-        return built[0]
-
-    try:
-        yield build
-    finally:
-        model_class.forget_cells(shadow)
-        for model in built:
-            model.release_cells(labels_key, **reference.read_from)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from sims_tools.models._starting import check_source
 if TYPE_CHECKING:
     from sims_tools.data._joined import JoinedReference
     from sims_tools.data._reference import Reference
+
+AnyReference = TypeVar("AnyReference", bound="Reference | JoinedReference")
 
 
 def read_source(init_from: Any, model_class: type[ClassifierModel]) -> Any:
@@ -57,8 +59,8 @@ def building_of(source: Any, model_class: type[ClassifierModel], building: dict[
 
 
 def with_chosen_genes(
-    reference: Reference | JoinedReference, train: np.ndarray, choice: GeneChoice, source: Any = None
-) -> tuple[Reference, np.ndarray | None]:
+    reference: AnyReference, train: np.ndarray, choice: GeneChoice, source: Any = None
+) -> tuple[AnyReference, np.ndarray | None]:
     """The reference with the genes to train on, and the variance of all features where the choice took it.
 
     Those that the model to start from knows are among them in any case. Where genes are ranked, they count, and others
@@ -69,7 +71,7 @@ def with_chosen_genes(
     others = np.arange(n_genes)
     if len(known) and choice.way in BY_NUMBER and choice.n_top is not None and choice.n_top < n_genes:
         if choice.n_top <= len(known):
-            return reference.take_genes(known), None
+            return cast("AnyReference", reference.take_genes(known)), None
         choice, others = replace(choice, n_top=choice.n_top - len(known)), np.setdiff1d(others, known)
     counts = reference.measured_counts(train)
     some = len(others) < n_genes
@@ -81,7 +83,8 @@ def with_chosen_genes(
     chosen, variance = (np.arange(len(others)), None) if found is None else found
     chosen = np.union1d(others[chosen], known)
     of_all = variance is not None and not some and reference.proteins is None
-    return reference.take_genes(chosen), variance[chosen] if variance is not None and of_all else None
+    taken = cast("AnyReference", reference.take_genes(chosen))
+    return taken, variance[chosen] if variance is not None and of_all else None
 
 
 def _known(reference: Reference | JoinedReference, source: Any) -> np.ndarray:

@@ -58,6 +58,7 @@ def train(
     random_state: int | None = 0,
     key_added: str | None = None,
     init_from: ClassifierModel | PretrainedSIMS | str | Path | None = None,
+    stream: bool | str = "auto",
     **params: Any,
 ) -> ClassifierModel:
     """Train a classifier of any architecture on labelled cells.
@@ -85,6 +86,7 @@ def train(
     key_added
         Name for what is written; None takes the architecture's name.
     %(init_from)s
+    %(stream)s
     **params
         Overrule the preset: parameters of the architecture's network, training settings
         (:class:`~sims_tools.models.TrainingSettings`), `scale_genes`, `gene_dropout`, `n_members` or
@@ -141,6 +143,7 @@ def sims_train(
     random_state: int | None = 0,
     key_added: str = DEFAULT_KEY,
     init_from: SIMS | PretrainedSIMS | str | Path | None = None,
+    stream: bool | str = "auto",
     **params: Any,
 ) -> SIMS:
     """Train SIMS, a TabNet with sparse masks over genes, on labelled cells :cite:p:`lehrer2022sims,arik2021tabnet`.
@@ -170,6 +173,7 @@ def sims_train(
     key_added
         Name for what is written.
     %(init_from)s
+    %(stream)s
     **params
         Overrule the preset: parameters of :class:`~sims_tools.nn.TabNet` (`n_d`, `n_a`, `n_steps`, `gamma`, `n_shared`,
         `n_independent`, `selector`, `virtual_batch_size`, `momentum`, ...; how few genes masks hold is up to `sparsity`

@@ -16,6 +16,7 @@ from sims_tools.data._reference import Reference, read_reference
 from sims_tools.data._references import are_references, for_each, groups_of, name_references, read_references
 from sims_tools.data._shared_genes import check_join
 from sims_tools.data._split import split_column
+from sims_tools.tl._streaming import check_stream, may_stream
 from sims_tools.tl._write import check_target, write_training
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class TrainingCells(Protocol):
         """(n_obs,) group of each cell."""
         ...
 
-    def remember(self, model: ClassifierModel, split: Split) -> None:
-        """What the model is to know of them."""
+    def remember(self, model: ClassifierModel, split: Split, *, named: bool = True) -> None:
+        """What the model is to know of them; their names only where these are read in any case."""
         ...
 
     def write(self, keys: Keys, record: dict[str, Any], split: Split) -> None:
@@ -48,7 +49,7 @@ class TrainingCells(Protocol):
         ...
 
 
-def training_cells(given: Any, join: str) -> TrainingCells:
+def training_cells(given: Any, join: str, stream: bool | str) -> TrainingCells:
     """What the user gave, checked as far as it goes without reading it.
 
     Raises
@@ -57,7 +58,8 @@ def training_cells(given: Any, join: str) -> TrainingCells:
         It is nothing to train on, or results could not be written to it.
     """
     check_join(join)
-    return ManyReferences(given, join) if are_references(given) else OneReference(given)
+    check_stream(stream, given)
+    return ManyReferences(given, join) if are_references(given) else OneReference(given, stream)
 
 
 def in_words(value: Any) -> Any:
@@ -68,6 +70,20 @@ def in_words(value: Any) -> Any:
     return " / ".join(dict.fromkeys(map(str, each)))
 
 
+def of_genes(reading: dict[str, Any]) -> dict[str, Any]:
+    """How references are read that have nothing but genes.
+
+    Raises
+    ------
+    ValueError
+        Proteins are asked for.
+    """
+    for name in _FOR_ONE:
+        if reading[name] is not None:
+            raise ValueError(f"`{name}` is for one object with proteins; several references are read by genes.")
+    return {name: reading[name] for name in ("layer", "unlabeled_category", "input_kind")}
+
+
 class OneReference:
     """An AnnData or MuData.
 
@@ -75,21 +91,27 @@ class OneReference:
     ----------
     adata
         The object.
+    stream
+        Whether it may be streamed.
     """
 
-    def __init__(self, adata: Any) -> None:
+    def __init__(self, adata: Any, stream: bool | str) -> None:
         check_target(adata)
-        self._adata = adata
+        self._adata, self._stream = adata, stream
 
-    def read(self, labels_key: str, closing: ExitStack, reading: dict[str, Any]) -> Reference:
+    def read(self, labels_key: str, closing: ExitStack, reading: dict[str, Any]) -> Reference | JoinedReference:
         """See :class:`TrainingCells`."""
-        return read_reference(self._adata, labels_key, **reading)
+        if not may_stream(self._stream, self._adata, reading["layer"]) or reading["protein_obsm_key"] is not None:
+            if self._stream is True:
+                raise ValueError("`stream=True` reads genes alone; leave it or `protein_obsm_key` out.")
+            return read_reference(self._adata, labels_key, **reading)
+        return read_references({"adata": self._adata}, labels_key, closing, **of_genes(reading))
 
     def groups(self, split_by: str) -> pd.Series:
         """See :class:`TrainingCells`."""
         return obs_column(self._adata, split_by, "split_by")
 
-    def remember(self, model: ClassifierModel, split: Split) -> None:
+    def remember(self, model: ClassifierModel, split: Split, *, named: bool = True) -> None:
         """Nothing: all is written into the object."""
 
     def write(self, keys: Keys, record: dict[str, Any], split: Split) -> None:
@@ -116,22 +138,20 @@ class ManyReferences:
 
     def read(self, labels_key: Any, closing: ExitStack, reading: dict[str, Any]) -> JoinedReference:
         """See :class:`TrainingCells`."""
-        for name in _FOR_ONE:
-            if reading[name] is not None:
-                raise ValueError(f"`{name}` is for one object with proteins; several references are read by genes.")
         self._labels_keys = for_each(labels_key, "labels_key", list(self._named))
-        of_genes = {name: reading[name] for name in ("layer", "unlabeled_category", "input_kind")}
-        self._joined = read_references(self._named, labels_key, closing, join=self._join, **of_genes)
+        self._joined = read_references(self._named, labels_key, closing, join=self._join, **of_genes(reading))
         return self._joined
 
     def groups(self, split_by: Any) -> pd.Series:
         """See :class:`TrainingCells`."""
         return groups_of(self._joined, split_by)
 
-    def remember(self, model: ClassifierModel, split: Split) -> None:
+    def remember(self, model: ClassifierModel, split: Split, *, named: bool = True) -> None:
         """The references, and which cells of theirs were held out."""
-        joined = self._joined
-        cells = pd.Index(np.concatenate([np.asarray(store.adata.obs_names, dtype=object) for store in joined.stores]))
+        joined, cells = self._joined, pd.RangeIndex(len(self._joined.totals))
+        if named:
+            names = [np.asarray(store.adata.obs_names, dtype=object) for store in joined.stores]
+            cells = pd.Index(np.concatenate(names))
         reference = pd.Categorical.from_codes(joined.reference_of, categories=joined.names)
         table = {"reference": reference, "split": split_column(len(cells), *split)}
         model.split_ = pd.DataFrame(table, index=cells)

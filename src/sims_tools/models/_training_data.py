@@ -8,14 +8,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ._dataset import CellDataset
-from ._moments import gene_moments
-from ._splitter import CellSplitter
+from sims_tools.data._dataset import CellDataset
+from sims_tools.data._moments import gene_moments
+from sims_tools.data._splitter import CellSplitter
 
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
 
-    from ._panels import Panels
+    from sims_tools.data._panels import Panels
+
+
+EXPLAINED_CELLS = 2000
+"""Training cells, at most, whose masks give the weight of each gene in the model."""
+
+NOVELTY_CELLS = 10_000
+"""Training cells, at most, that novelty is learned from."""
+
+
+def explained_cells(train: np.ndarray) -> np.ndarray:
+    """Those of the training cells, sorted, whose masks give the weight of each gene."""
+    if len(train) <= EXPLAINED_CELLS:
+        return train
+    return np.sort(np.random.default_rng(0).choice(train, EXPLAINED_CELLS, replace=False))
 
 
 class KnownCells(NamedTuple):
@@ -51,9 +65,10 @@ class TrainingData(Protocol):
         """Mean and variance (n_genes,) of log1p CP10K over the training cells that a gene was measured in."""
         ...
 
-    def module(self, *, batch_size: int, seed: int) -> Any:
+    def module(self, *, batch_size: int, seed: int, sampling: str) -> Any:
         """What Lightning loads minibatches from; has `n_val`, `digests()` and `close()` beside.
 
+        With "balanced" `sampling` every class comes equally often in an epoch, with "uniform" every cell once.
         The order of an epoch depends on its number and the seed alone; `trainer` says which process of how many loads.
         """
         ...
@@ -98,13 +113,13 @@ class CellsInMemory:
         n_cells = None if self.panels is None else self.panels.n_cells(self.train)
         return gene_moments(self.dataset.linear_blocks(self.train), n_genes, n_cells=n_cells)
 
-    def module(self, *, batch_size: int, seed: int) -> CellSplitter:
+    def module(self, *, batch_size: int, seed: int, sampling: str) -> CellSplitter:
         """See :class:`TrainingData`."""
         return CellSplitter(
             self.manager, train=self.train, validation=self.validation, dataset=self.dataset, panels=self.panels,
-            batch_size=batch_size, seed=seed,
+            batch_size=batch_size, seed=seed, sampling=sampling,
         )  # fmt: skip
 
     def known(self) -> KnownCells:
         """See :class:`TrainingData`."""
-        return KnownCells(self.dataset, self.train, self.train, np.sort(self.validation))
+        return KnownCells(self.dataset, explained_cells(self.train), self.train, np.sort(self.validation))

@@ -1,0 +1,117 @@
+"""In which order blocks of stored cells are visited: a function of seed and epoch, shared out between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several processes.
+
+    Attributes
+    ----------
+    rank
+        Its number, from 0.
+    world
+        How many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    def size(self, n: int) -> int:
+        """How many of n draws each process takes: all the same, for which some are made again."""
+        return -(-n // self.world)
+
+    def own(self, draws: np.ndarray) -> np.ndarray:
+        """Those of all draws (n,) that the process takes."""
+        if not len(draws):
+            return draws
+        size = self.size(len(draws))
+        return draws[np.arange(self.rank * size, (self.rank + 1) * size) % len(draws)]
+
+
+class BlockOrder:
+    """Visits to blocks of cells, in shuffled order.
+
+    A block is a run of rows. Of those, the cells that are wanted are drawn at a visit. A cell that is to be drawn more
+    than once in an epoch is drawn at so many visits to its block, none of which need be near another.
+
+    Parameters
+    ----------
+    rows
+        (n,) rows of the wanted cells, rising.
+    starts
+        Row at which each block begins, rising, from 0.
+    """
+
+    def __init__(self, rows: np.ndarray, starts: np.ndarray) -> None:
+        self._ends = np.append(np.searchsorted(rows, starts[1:]), len(rows))
+        self._begins = np.append(0, self._ends[:-1])
+
+    def visits(self, draws: np.ndarray | None, rng: np.random.Generator, share: Share) -> Iterator[np.ndarray]:
+        """Positions of the cells to draw at each visit, rising, of the visits of one process.
+
+        Parameters
+        ----------
+        draws
+            (n,) how often each cell is drawn; None is once.
+        rng
+            The same for all processes.
+        share
+            The process. Its share begins and ends within a visit, where that makes shares equally large; the last
+            process draws the first cells again.
+        """
+        blocks, laps, counts = self._laps(draws)
+        order = rng.permutation(len(blocks))
+        blocks, laps, counts = blocks[order], laps[order], counts[order]
+        ends = np.cumsum(counts)
+        n = int(ends[-1]) if len(ends) else 0
+        size = share.size(n)
+        start = share.rank * size
+        yield from self._between(draws, blocks, laps, ends, min(start, n), min(start + size, n))
+        missing = size - max(0, min(start + size, n) - min(start, n))
+        while missing > 0 and n:
+            again = min(missing, n)
+            yield from self._between(draws, blocks, laps, ends, 0, again)
+            missing -= again
+
+    def _between(
+        self, draws: np.ndarray | None, blocks: np.ndarray, laps: np.ndarray, ends: np.ndarray, start: int, stop: int
+    ) -> Iterator[np.ndarray]:
+        """The draws from one of all to another."""
+        if start >= stop:
+            return
+        first = int(np.searchsorted(ends, start, side="right"))
+        for visit in range(first, len(ends)):
+            before = int(ends[visit - 1]) if visit else 0
+            if before >= stop:
+                return
+            cells = np.arange(self._begins[blocks[visit]], self._ends[blocks[visit]])
+            if draws is not None:
+                cells = cells[draws[cells] > laps[visit]]
+            yield cells[max(0, start - before) : stop - before]
+
+    def _laps(self, draws: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Block, number and size of each visit."""
+        n_blocks, found = len(self._begins), []
+        if draws is None:
+            counts = self._ends - self._begins
+            blocks = np.flatnonzero(counts)
+            return blocks, np.zeros(len(blocks), np.int64), counts[blocks]
+        block_of = np.repeat(np.arange(n_blocks), self._ends - self._begins)
+        left, lap = np.flatnonzero(draws > 0), 0
+        while len(left):
+            counts = np.bincount(block_of[left], minlength=n_blocks)
+            blocks = np.flatnonzero(counts)
+            found.append((blocks, np.full(len(blocks), lap), counts[blocks]))
+            lap += 1
+            left = left[draws[left] > lap]
+        if not found:
+            return (np.empty(0, np.int64),) * 3
+        blocks, laps, sizes = (np.concatenate(each) for each in zip(*found, strict=True))
+        return blocks, laps, sizes

@@ -1,0 +1,229 @@
+"""Minibatches of cells that stay where they are stored: blocks of rows in shuffled order, shuffled among each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from sims_tools._digest import digest
+from sims_tools._validate import check_choice
+
+from ._block_order import BlockOrder, Share
+from ._dataset import Batch, CellDataset
+from ._kind import InputKind
+from ._minibatch_order import epoch_rng
+from ._panels import PanelCells, Panels
+from ._read_ahead import read_ahead
+from ._sampling import SAMPLINGS, balanced_draws
+
+if TYPE_CHECKING:
+    from ._joined import JoinedReference
+
+BLOCK_SIZE, BUFFER_SIZE = 128, 32_768
+"""Rows of a block, and cells that are shuffled among each other."""
+
+_LARGEST_BUFFER = 1 << 28
+"""Bytes, about, above which fewer cells are shuffled among each other."""
+
+_SMALLEST_BUFFER = 2048
+"""Cells that are shuffled among each other in any case."""
+
+_READ = 4096
+
+_HELD = 16_384
+"""Cells of small classes, at most, that stay in memory where they are drawn more than once in an epoch."""
+
+_ORDER, _SHUFFLE, _PANELS = range(3)  # what random numbers are for
+
+
+class Buffer(NamedTuple):
+    """Cells in memory: linear values (n, n_genes), totals (n,), and positions (n,) among the cells of a stream."""
+
+    linear: sparse.csr_matrix
+    totals: np.ndarray
+    cells: np.ndarray
+
+    def take(self, which: np.ndarray) -> Buffer:
+        """Some of them, in any order, also repeated."""
+        linear = self.linear[which]
+        linear.has_canonical_format = True
+        return Buffer(linear, self.totals[which], self.cells[which])
+
+
+class BlockStream:
+    """Minibatches of the cells of a reference, read while they are needed.
+
+    Blocks of neighbouring rows are visited in shuffled order. As many as make `buffer_size` cells are in memory at a
+    time and shuffled; what does not fill a minibatch is shuffled in again with the next ones. The order is a function
+    of seed and epoch. A thread reads ahead.
+
+    Parameters
+    ----------
+    reference
+        Where the cells are, with the genes to read.
+    rows
+        (n,) rows of the cells, rising, all with a label.
+    batch_size
+        Cells per minibatch, on all processes together.
+    seed
+        Of the order.
+    sampling
+        "uniform" draws every cell once in an epoch, "balanced" every class equally often
+        (:func:`~sims_tools.data._sampling.balanced_draws`).
+    share
+        The process, where several share the cells. All have the same number of minibatches.
+    panels
+        What each reference measured, where that differs: cells are shown through all of them
+        (:class:`~sims_tools.data._panels.PanelCells`), with donors from among those in memory.
+    block_size, buffer_size
+        Rows of a block, and cells in memory at a time. None is 128, and 32,768 or as many as make 256 MB.
+    """
+
+    def __init__(
+        self,
+        reference: JoinedReference,
+        rows: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        sampling: str = "uniform",
+        share: Share | None = None,
+        panels: Panels | None = None,
+        block_size: int | None = None,
+        buffer_size: int | None = None,
+    ) -> None:
+        check_choice("sampling", sampling, SAMPLINGS)
+        self.reference, self.rows, self.batch_size, self.seed = reference, rows, batch_size, seed
+        self.sampling, self.share = sampling, Share() if share is None else share
+        self.epoch = 0
+        self._panels = panels
+        self._codes = reference.labels.codes[rows]
+        self._order = BlockOrder(rows, reference.block_starts(block_size or BLOCK_SIZE))
+        self._buffer_size = buffer_size or self._fitting_buffer()
+        self._few = self._small_classes() if sampling == "balanced" else np.empty(0, np.int64)
+        self._held: Buffer | None = None
+        self._n_held = int(balanced_draws(self._codes, epoch_rng(0))[self._few].sum()) if len(self._few) else 0
+
+    def __len__(self) -> int:
+        n_visited = len(self.rows) - self._n_held
+        return -(-(self.share.size(n_visited) + self.share.size(self._n_held)) // self._n_of_step)
+
+    @property
+    def _n_of_step(self) -> int:
+        """Cells of a minibatch of this process."""
+        return self.share.size(self.batch_size)
+
+    @property
+    def sampler(self) -> BlockStream:
+        """What Lightning tells the epoch, as it does the sampler of a :class:`torch.utils.data.DataLoader`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is that of this epoch, counted from 0; otherwise passes count on."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.epoch += 1
+        return self.batches(self.epoch - 1)
+
+    def digest(self) -> str:
+        """Of the cells, by what was learned of all of them when they were read first."""
+        reference = self.reference
+        counted = [store.n_stored for store in reference.stores]
+        return digest(self.rows, self._codes, reference.totals, *counted)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Minibatches of an epoch, labels among them.
+
+        Raises
+        ------
+        RuntimeError
+            A file was changed since it was opened.
+        ValueError
+            A file holds other values than those that were checked.
+        """
+        self.reference.check_unchanged()
+        left: Buffer | None = None
+        size = self._n_of_step
+        source: CellDataset | PanelCells | None = None
+        for number, new in enumerate(read_ahead(self._buffers(epoch))):
+            buffer = new if left is None else together([left, new])
+            rng = epoch_rng(self.seed, _SHUFFLE, epoch, self.share.rank, number)
+            buffer = buffer.take(rng.permutation(len(buffer.cells)))
+            full = len(buffer.cells) // size * size
+            source = self._source(buffer, epoch, number)
+            for start in range(0, full, size):
+                yield source[range(start, start + size)]
+            left = buffer.take(np.arange(full, len(buffer.cells)))
+        if source is not None and left is not None and len(left.cells):
+            yield source[range(full, full + len(left.cells))]
+
+    def drawn(self, epoch: int) -> Iterator[list[np.ndarray]]:
+        """Positions of the cells that each buffer of an epoch is filled with, visit by visit; nothing is read.
+
+        Those of the last visit are cells that are held in memory.
+        """
+        rng = epoch_rng(self.seed, _ORDER, epoch)
+        draws = balanced_draws(self._codes, rng) if self.sampling == "balanced" else None
+        held = np.empty(0, np.int64)
+        if draws is not None:
+            held = self.share.own(rng.permutation(np.repeat(self._few, draws[self._few])))
+            draws[self._few] = 0
+        n_visited = self.share.size(len(self.rows) - self._n_held)
+        filling: list[np.ndarray] = []
+        n_done = n_shown = n_filling = 0
+        for cells in self._order.visits(draws, rng, self.share):
+            filling.append(cells)
+            n_filling, n_done = n_filling + len(cells), n_done + len(cells)
+            due = len(held) * n_done // n_visited - n_shown
+            if n_filling + due >= self._buffer_size or n_done >= n_visited:
+                yield [*filling, held[n_shown : n_shown + due]]
+                n_shown, filling, n_filling = n_shown + due, [], 0
+        for start in range(n_shown, len(held), self._buffer_size):
+            yield [held[start : start + self._buffer_size]]
+
+    def _buffers(self, epoch: int) -> Iterator[Buffer]:
+        """Cells of the buffers of an epoch, as they are read."""
+        for *visits, held in self.drawn(epoch):
+            visits.sort(key=lambda cells: cells[0])  # a file is read forwards
+            parts = [Buffer(*self.reference.read(self.rows[cells]), cells) for cells in visits]
+            yield together([*parts, self._from_memory(held)] if len(held) else parts)
+
+    def _from_memory(self, cells: np.ndarray) -> Buffer:
+        if self._held is None:
+            rows = self.rows[self._few]
+            pieces = [slice(start, start + _READ) for start in range(0, len(rows), _READ)]
+            self._held = together([Buffer(*self.reference.read(rows[each]), self._few[each]) for each in pieces])
+        return self._held.take(np.searchsorted(self._few, cells))
+
+    def _source(self, buffer: Buffer, epoch: int, number: int) -> CellDataset | PanelCells:
+        cells = np.arange(len(buffer.cells))
+        dataset = CellDataset(buffer.linear, self._codes[buffer.cells], InputKind("linear"), buffer.totals, cells)
+        if self._panels is None:
+            return dataset
+        seed = int(epoch_rng(self.seed, _PANELS, epoch, self.share.rank, number).integers(2**62))
+        return PanelCells(dataset, self._panels.of(self.rows[buffer.cells]), seed)
+
+    def _fitting_buffer(self) -> int:
+        n_bytes = 8 * self.reference.n_values / max(len(self.reference.totals), 1)
+        return max(_SMALLEST_BUFFER, min(BUFFER_SIZE, int(_LARGEST_BUFFER / max(n_bytes, 1.0))))
+
+    def _small_classes(self) -> np.ndarray:
+        """(n,) positions of cells of the smallest classes, as far as these are to be held in memory."""
+        sizes = np.bincount(self._codes)
+        small = [
+            code for code in np.argsort(sizes, kind="stable") if 0 < sizes[code] * (sizes > 0).sum() < len(self.rows)
+        ]
+        held = [code for code, n_cells in zip(small, np.cumsum(sizes[small]), strict=True) if n_cells <= _HELD]
+        return np.flatnonzero(np.isin(self._codes, held))
+
+
+def together(buffers: Sequence[Buffer]) -> Buffer:
+    """One below the other."""
+    linear = sparse.vstack([each.linear for each in buffers], format="csr")
+    linear.has_canonical_format = True
+    totals, cells = (np.concatenate([each[at] for each in buffers]) for at in (1, 2))
+    return Buffer(linear, totals, cells)
