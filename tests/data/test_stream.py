@@ -121,7 +121,7 @@ def test_each_cell_once_whatever_the_sizes(n, block, buffer, batch, world, data)
         drawn = [np.concatenate(each) for each in part.drawn(2)]
         assert all(len(each) <= buffer + block for each in drawn)
         shares.append(np.concatenate(drawn))
-        assert len(part) == -(-len(shares[-1]) // batch)
+        assert len(part) == -(-len(shares[-1]) // -(-batch // world))
     assert len({len(each) for each in shares}) == 1
     counts = np.bincount(np.concatenate(shares), minlength=len(rows))
     assert counts.min() >= 1

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from sims_tools._docs import docs
-from sims_tools._validate import check_fraction
+from sims_tools._validate import check_choice, check_fraction
 from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._paired_cells import PairedCells, column_moments
 from sims_tools.data._split import random_split
@@ -98,6 +98,7 @@ class CITETraining(CITEPrediction):
         check_fraction("train_size", train_size, closed=True)
         check_fraction("validation_size", validation_size)
         chosen = change_settings(PUBLISHED, max_epochs=max_epochs, **settings)
+        check_choice("sampling", chosen.sampling, ("uniform",))
         cells, seed = self._own_cells(), self.params_["random_state"]
         if split is None:
             split = random_split(len(cells), train_size, validation_size, seed)

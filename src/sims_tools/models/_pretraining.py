@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from sims_tools._docs import docs
-from sims_tools._validate import check_fraction
+from sims_tools._validate import check_choice, check_fraction
 from sims_tools.data._moments import gene_moments
 from sims_tools.data._split import random_split
 from sims_tools.data._splitter import CellSplitter
@@ -89,6 +89,7 @@ class PretrainingMixin(Knowledge):
         """
         check_fraction("validation_size", validation_size)
         chosen = change_settings(PRETRAINING, max_epochs=max_epochs, **settings)
+        check_choice("sampling", chosen.sampling, ("uniform",))
         dataset, seed = own_cells(self), self.params_["random_state"]
         if split is None:
             split = random_split(len(dataset), 1 - validation_size, validation_size, seed)[:2]
