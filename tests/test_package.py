@@ -140,7 +140,7 @@ BELOW = {
     "data": {"_validate", "_log", "_keys", "_digest", "nn"},
     "confidence": {"_validate", "_log", "_keys", "nn"},
     "models": {
-        "_validate", "_log", "_keys", "_docs", "_whole_file", "_digest", "_processes", "nn", "data", "confidence",
+        "_validate", "_log", "_keys", "_docs", "_whole_file", "_digest", "nn", "data", "confidence",
     },
     "stores": {"_validate", "_log", "_keys", "_whole_file", "__version__", "data"},
     "studies": {"_validate", "_log", "_whole_file", "_digest", "__version__", "data", "confidence", "models"},

@@ -39,6 +39,20 @@ def test_train_saves_a_model_and_reports_scores(model):
     assert "accuracy on validation cells" in done.stdout
 
 
+def test_training_goes_on_from_a_checkpoint(files, model):
+    options = ("--labels-key", "cell_type", "--max-epochs", "3", "--checkpoint", files / "kept")
+    done = _run("train", files / "ref.h5ad", *options, "-o", files / "first")
+    assert done.exit_code == 0, done.output
+    again = _run("train", files / "ref.h5ad", *options, "-o", files / "second")
+    assert again.exit_code == 0, again.output
+    for name in ("model.json", "weights.safetensors"):
+        content = {(folder / name).read_bytes() for folder in (model[0], files / "first", files / "second")}
+        assert len(content) == 1
+    other = _run("train", files / "ref.h5ad", *options, "--seed", "1", "-o", files / "third")
+    assert other.exit_code == 1
+    assert "holds another training" in other.stderr
+
+
 def test_annotate_writes_an_annotated_copy(files, model):
     before = (files / "query.h5ad").read_bytes()
     out = files / "new" / "out.h5ad"

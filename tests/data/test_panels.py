@@ -80,3 +80,18 @@ def test_minibatches_repeat_with_the_seed_and_keep_labels(shown):
         assert (one["X"].values == two["X"].values).all()
         assert one["labels"].ravel().tolist() == [0, 1, 1]
     assert shown._panels.n_cells(np.array([0, 0, 1])).tolist() == [3, 3, 2, 1, 3]
+
+
+def test_who_shows_a_cell_is_drawn_anew_in_each_epoch_by_its_number():
+    counts = sparse.csr_matrix(np.random.default_rng(0).integers(1, 99, (60, 5)).astype(np.float32))
+    panels = Panels(MEASURED, np.arange(60) % 2, counts @ MEASURED.T.astype(np.float64))
+    totals = np.asarray(counts.sum(1)).ravel()
+    cells = CellDataset(counts, np.zeros(60, int), InputKind("linear"), totals, np.arange(60))
+    one, other = (PanelCells(cells, panels, seed=3) for _ in range(2))
+    epochs = []
+    for epoch in range(3):
+        one.set_epoch(epoch)
+        epochs.append(one[np.arange(60)]["total_counts"])
+    assert not any(epochs[k].equal(epochs[k - 1]) for k in range(3))
+    other.set_epoch(2)
+    assert other[np.arange(60)]["total_counts"].equal(epochs[2])

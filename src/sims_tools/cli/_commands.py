@@ -31,6 +31,7 @@ def run_train(
     init_from: Path | None,
     max_epochs: int | None,
     accelerator: str,
+    checkpoint: Path | None,
     seed: int,
     overwrite: bool,
     quiet: bool,
@@ -52,6 +53,7 @@ def run_train(
         **({} if gene_choice is None else {"gene_choice": gene_choice}),
         max_epochs=max_epochs,
         accelerator=accelerator,
+        checkpoint=checkpoint,
         progress_bar=not quiet,
         random_state=seed,
     )

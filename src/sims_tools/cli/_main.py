@@ -70,6 +70,12 @@ def demo(**options: Any) -> None:
 @click.option("--init-from", type=_STORE, metavar="MODEL", help="Start from a saved model, pretrained or a classifier.")
 @click.option("--max-epochs", type=int, help="Passes over the training cells.  [default: the preset's]")
 @click.option("--accelerator", default="auto", show_default=True, help="Hardware: auto, cpu, gpu.")
+@click.option(
+    "--checkpoint",
+    type=_PATH,
+    metavar="FOLDER",
+    help="Keep the state after each epoch there; the same command goes on from it, to the same model.",
+)
 @_seed
 @_overwrite
 @_quiet

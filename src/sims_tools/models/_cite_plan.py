@@ -8,7 +8,7 @@ from scvi.module.base import LossOutput
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from sims_tools.models._plan import ClassificationPlan
+from sims_tools.models._plan import ClassificationPlan, count_calls
 
 
 class ReconstructionPlan(ClassificationPlan):
@@ -26,7 +26,7 @@ class ReconstructionPlan(ClassificationPlan):
         """The network has no masks that could narrow."""
 
     def _confusion(self) -> MulticlassConfusionMatrix | None:
-        return MulticlassConfusionMatrix(self._n_labels, validate_args=False) if self._n_labels else None
+        return count_calls(self._n_labels) if self._n_labels else None
 
     def _count_calls(self, output: LossOutput, metrics: MulticlassConfusionMatrix | None) -> None:
         if metrics is not None:

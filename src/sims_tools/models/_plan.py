@@ -32,7 +32,7 @@ class EpochMeans:
         self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._n_obs[name] = self._n_obs.get(name, 0) + n_obs
 
-    def take(self, gather: Callable[[Tensor], Tensor] | None = None) -> dict[str, Tensor]:
+    def take(self, gather: Callable[[Tensor], Any] | None = None) -> dict[str, Tensor]:
         """The means, and begin anew.
 
         Parameters
@@ -51,6 +51,11 @@ class EpochMeans:
         ]
         totals, counts = gather(torch.stack(mine)).sum(0).chunk(2)
         return dict(zip(sums, totals / counts, strict=True))
+
+
+def count_calls(n_labels: int) -> MulticlassConfusionMatrix:
+    """Counts classes by calls, on this process alone: it may be the only one of several that trains."""
+    return MulticlassConfusionMatrix(n_labels, validate_args=False, sync_on_compute=False)
 
 
 class ClassificationPlan(TrainingPlan):
@@ -72,11 +77,11 @@ class ClassificationPlan(TrainingPlan):
 
     def initialize_train_metrics(self) -> None:
         """Confusion matrix of the training cells of one epoch."""
-        self.train_metrics = MulticlassConfusionMatrix(self._n_labels, validate_args=False)
+        self.train_metrics = count_calls(self._n_labels)
 
     def initialize_val_metrics(self) -> None:
         """Confusion matrix of the validation cells of one epoch."""
-        self.val_metrics = MulticlassConfusionMatrix(self._n_labels, validate_args=False)
+        self.val_metrics = count_calls(self._n_labels)
 
     def on_train_start(self) -> None:
         """Reckon over how many steps masks narrow."""
@@ -131,14 +136,19 @@ class ClassificationPlan(TrainingPlan):
         self._log_epoch(self.val_metrics, "validation")
 
     def _log_epoch(self, metrics: MulticlassConfusionMatrix, mode: str) -> None:
-        several = self.trainer.world_size > 1
-        for name, value in self._means[mode].take(self.all_gather if several else None).items():
+        for name, value in self._means[mode].take(self._gather).items():
             self.log(name, value.float(), on_step=False, on_epoch=True, prog_bar=name == LOSS[mode])
         self._log_scores(metrics, mode)
 
+    @property
+    def _gather(self) -> Callable[[Tensor], Any] | None:
+        """Puts the tensors of all processes below each other; None where there is one."""
+        return self.all_gather if self.trainer.world_size > 1 else None
+
     def _log_scores(self, metrics: MulticlassConfusionMatrix, mode: str) -> None:
         """Log what the confusion matrix of the epoch says."""
-        scores = scores_from_confusion(metrics.compute())
+        table = metrics.compute()
+        scores = scores_from_confusion(table if self._gather is None else self._gather(table).sum(0))
         self.log_dict({f"{name}_{mode}": value.float() for name, value in scores.items()}, on_step=False, on_epoch=True)
         metrics.reset()
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 
 from scvi.model._utils import parse_device_args
 
-from sims_tools._processes import is_first_process
 from sims_tools.models._persist import read_folder, write_folder
 from sims_tools.models._storage import history_from
 
@@ -36,7 +35,7 @@ class SavedModel:
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to a folder: `weights.safetensors` and a readable `model.json`, whole or not at all.
 
-        Of several processes that train together, the first writes; the others have the same model.
+        Of several processes that trained it together, the first writes; the others have the same model.
 
         Parameters
         ----------
@@ -54,7 +53,8 @@ class SavedModel:
         """
         if not self.is_trained_:
             raise RuntimeError("The model is not trained yet; there is nothing to save.")
-        if is_first_process():
+        trainer = getattr(self, "trainer", None)
+        if trainer is None or trainer.is_global_zero:
             write_folder(Path(dir_path).absolute(), self._describe(), self.module.state_dict(), overwrite=overwrite)
 
     @classmethod
