@@ -95,8 +95,8 @@ class _Process:
     def __enter__(self) -> _Process:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._end()
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._end(at_once=error is not None)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Begin a call."""
@@ -112,12 +112,12 @@ class _Process:
 
         if not isinstance(future.exception(), BrokenProcessPool):
             return False
-        self._end()
+        self._end(at_once=True)
         return True
 
-    def _end(self) -> None:
+    def _end(self, *, at_once: bool) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool.shutdown(wait=True, kill_workers=at_once)
             self._pool = None
 
 
