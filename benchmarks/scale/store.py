@@ -101,7 +101,9 @@ def _append_obs(root: Any, cells: Cells, start: int) -> None:
     if start == 0:
         types = pd.Categorical.from_codes(cells.codes, [f"type_{code}" for code in range(N_CLASSES)])
         growing = {"chunks": (ROWS,)} if hasattr(root, "store") else {"chunks": (ROWS,), "maxshape": (None,)}
-        write_elem(root, "obs", pd.DataFrame({"cell_type": types}, index=names), dataset_kwargs=growing)
+        write_elem(
+            root, "obs", pd.DataFrame({"cell_type": types}, index=pd.Index(names, dtype=object)), dataset_kwargs=growing
+        )
         return
     for array, values in ((root["obs/_index"], names), (root["obs/cell_type/codes"], cells.codes)):
         array.resize((stop,))
