@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 
 import sims_tools as sims
 from sims_tools.models._plan import EpochMeans
-from sims_tools.models._threads import enough_threads
+from sims_tools.models._threads import enough_threads, repeatable_threads
 
 
 @pytest.fixture
@@ -31,6 +31,19 @@ def test_threads_follow_the_work_and_come_back(monkeypatch, batch_size, n_genes,
     torch.set_num_threads(3)
     try:
         with enough_threads(batch_size, n_genes):
+            assert torch.get_num_threads() == wanted
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("network", "given", "wanted"), [("kernels", None, 3), ("kernels", 2, 2), ("plain", 2, 1)])
+def test_only_kernels_take_threads_where_bits_must_not_depend_on_them(network, given, wanted):
+    made = sims.nn.TabNet(8, 2) if network == "kernels" else torch.nn.Linear(8, 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with repeatable_threads(made, given):
             assert torch.get_num_threads() == wanted
         assert torch.get_num_threads() == 3
     finally:

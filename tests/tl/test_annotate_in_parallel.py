@@ -83,9 +83,9 @@ def test_the_results_are_the_same_to_the_bit(plan, client, n_jobs):
 def test_threads_change_no_bit(plan):
     """A network with kernels takes them all; one without takes one, whatever it may use."""
     cells = sims.data.planted_cells(n_cells=200, n_genes=60, n_classes=3)
-    actinn = sims.tl.train(cells, "cell_type", model="actinn", max_epochs=2, progress_bar=False)
+    pollock = sims.tl.train(cells, "cell_type", model="pollock", max_epochs=2, progress_bar=False)
     before = torch.get_num_threads()
-    for name, model in (("sims", None), ("actinn", actinn)):
+    for name, model in (("sims", None), ("pollock", pollock)):
         found = []
         for n_threads in (1, 3):
             made = plan(f"{name}{n_threads}", model)
