@@ -1,8 +1,9 @@
-"""One logger for the package, and quiet for the libraries underneath while we run."""
+"""One logger for the package, warnings that point at the user's line, and quiet for the libraries underneath."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,14 @@ from contextlib import contextmanager
 logger = logging.getLogger("sims_tools")
 
 _NOISY = ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "scvi")
+
+
+def warn_user(message: str) -> None:
+    """Warn at the line, outside the package, that called into it."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("sims_tools"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 @contextmanager

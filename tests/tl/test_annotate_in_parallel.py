@@ -16,16 +16,17 @@ import sims_tools as sims
 from sims_tools.stores._part_file import PartSummary
 from sims_tools.stores._plan import Plan
 from sims_tools.stores._run_parts import run_parts
-from sims_tools.stores._source import Place
+from sims_tools.stores._source import StoreRef
 from sims_tools.tl._annotate_part import AnnotationJob, annotate_part
 from sims_tools.tl._annotate_store import plan_annotation
+from sims_tools.tl._cell_calls import Request
+from sims_tools.tl._mask_modes import MaskMode
 
 N_CELLS, PART = 300, 64
 PARAMS: dict[str, Any] = {
     "model": "sims", "layer": None, "input_kind": "auto", "top_k": 2, "classes": None, "groupby": None,
     "min_confidence": 0.5, "reject": 0.05, "reject_by": "cell", "prediction_sets": None, "class_conditional": False,
 }  # fmt: skip
-OPTIONS = {"batch_size": 32, "embedding": True, "masks": True}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,9 @@ def plan(store: Path, folder: Path, tmp_path: Path) -> Callable[..., tuple[Annot
     def make(name: str, model: Any = None, **params: Any) -> tuple[AnnotationJob, Plan]:
         model = sims.models.load(folder) if model is None else model
         asked = {**PARAMS, "model": model.name, **params}
-        return plan_annotation(
-            Place(str(store)), model, tmp_path / name, "sims", asked, OPTIONS, part_size=PART, resume=False
-        )
+        kept = {"masks": MaskMode("full"), "embedding": True, "probabilities": True}
+        request = Request("sims", asked, **kept, batch_size=32, part_size=PART)
+        return plan_annotation(StoreRef(str(store)), model, request, tmp_path / name, resume=False)[:2]
 
     return make
 

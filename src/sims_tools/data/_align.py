@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from sims_tools._log import warn_user
 from sims_tools._validate import listing
 
 from ._gene_ids import gene_id_kind, strip_version
@@ -178,11 +178,9 @@ def check_coverage(match: GeneMatch, weights: np.ndarray, adata: AnnData) -> Non
         )
     if coverage < ENOUGH_COVERAGE:
         worst = match.report(weights)["missing"]
-        warnings.warn(
+        warn_user(
             f"The query has {n_found} of the model's {len(match.columns)} genes, {coverage:.0%} of its mask weight. "
             f"Missing, heaviest first: {listing(worst, 5)}. Labels may be less reliable.",
-            UserWarning,
-            stacklevel=4,
         )
 
 

@@ -42,14 +42,12 @@ def iter_blocks(adata: AnnData, layer: str | None = None, size: int = 1024) -> I
             yield run.start + offset, piece if piece.shape[0] <= size else piece[offset : offset + size]
 
 
-def sample_rows(adata: AnnData | FileCells, layer: str | None = None, n_rows: int = SAMPLE) -> sparse.csr_matrix:
+def sample_rows(
+    adata: AnnData | FileCells, layer: str | None = None, n_rows: int = SAMPLE, pieces: int = 8
+) -> sparse.csr_matrix:
     """Some rows spread evenly over the object, in a few contiguous reads."""
-    return read_sample(StoredRows(adata, layer), n_rows)
-
-
-def read_sample(rows: StoredRows, n_rows: int = SAMPLE) -> sparse.csr_matrix:
-    """:func:`sample_rows` of a matrix that is read already."""
-    positions = sample_positions(rows.n_rows, n_rows)
+    rows = StoredRows(adata, layer)
+    positions = sample_positions(rows.n_rows, n_rows, pieces)
     if rows.column_major:  # one scan for all
         return rows.read(positions)
     runs = np.split(positions, np.flatnonzero(np.diff(positions) > 1) + 1)

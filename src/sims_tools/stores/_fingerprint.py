@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from sims_tools.data._blocks import sample_positions
+from sims_tools.stores._object_source import ObjectSource
 from sims_tools.stores._source import Source, as_text
 
 _RUNS, _RUN = 16, 1 << 12
 """Of long arrays, so many runs of so many values are looked at."""
 
 
-def fingerprint(source: Source) -> dict[str, Any]:
+def fingerprint(source: Source | ObjectSource) -> dict[str, Any]:
     """Cells, genes, and a digest of all names of genes and of some names of cells and some values.
 
     It does not change when results are appended.

@@ -34,7 +34,7 @@ class PartSummary:
         Size of its file.
     seconds_reading, seconds_computing, seconds_writing
         Where its time went.
-    n_uncalled
+    n_empty
         Cells without counts.
     """
 
@@ -44,7 +44,7 @@ class PartSummary:
     seconds_reading: float
     seconds_computing: float
     seconds_writing: float
-    n_uncalled: int = 0
+    n_empty: int = 0
 
 
 def part_path(folder: Path, start: int, stop: int) -> Path:
@@ -127,9 +127,9 @@ class Part:
 
 def _take_apart(name: str, value: Column, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Put a result into arrays, and say how to put it together again."""
-    if sparse.issparse(value):
+    if isinstance(value, sparse.csr_matrix):
         arrays |= {f"{name}/{each}": getattr(value, each) for each in ("data", "indices", "indptr")}
-        return {"is": "csr", "shape": list(value.shape)}
+        return {"is": "csr", "shape": list(value.shape), "n_stored": int(value.nnz)}
     if isinstance(value, pd.Categorical):
         arrays[name] = np.asarray(value.codes)
         return {"is": "categorical", "categories": [str(each) for each in value.categories]}

@@ -50,7 +50,7 @@ class Plan:
     """
 
     def __init__(self, folder: Path, asked: Mapping[str, Any], parts: list[tuple[int, int]], *, resume: bool) -> None:
-        self.folder, self.parts = folder, parts
+        self.folder, self.parts, self._store = folder, parts, asked["store"]
         plan = json.loads(json.dumps({"format": _FORMAT, "parts": len(parts), **asked}))
         found = _read(folder)
         if found is not None and resume:
@@ -71,6 +71,19 @@ class Plan:
     def left(self) -> list[tuple[int, int]]:
         """Parts that are not done; those that are damaged are not."""
         return [rows for rows in self.parts if not _is_whole(part_path(self.folder, *rows))]
+
+    def check_store(self, found: Mapping[str, Any]) -> None:
+        """Raise ValueError where the store is not what it was.
+
+        Parameters
+        ----------
+        found
+            Its fingerprint, as `asked` has that of the beginning under "store".
+        """
+        differing = [name for name, value in self._store.items() if found[name] != value]
+        if differing:
+            told = ", ".join(f"{name} ({self._store[name]} then, {found[name]} now)" for name in differing)
+            raise ValueError(f"The store was changed while it was annotated: {told}. Nothing was written; begin anew.")
 
     def finished(self) -> list[Part]:
         """All parts, in order."""

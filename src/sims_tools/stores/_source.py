@@ -22,7 +22,7 @@ H5AD, ZARR = ".h5ad", ".zarr"
 
 
 @dataclass(frozen=True)
-class Place:
+class StoreRef:
     """Where cells are, and which of their values are read; it can be sent to another process.
 
     Attributes
@@ -55,7 +55,7 @@ class Place:
         """Of a store that is not remote."""
         return Path(self.location)
 
-    def absolute(self) -> Place:
+    def absolute(self) -> StoreRef:
         """The same, for a process that works in another folder."""
         return self if self.is_remote else replace(self, location=str(self.path.absolute()))
 
@@ -70,7 +70,7 @@ class Source:
 
     Parameters
     ----------
-    place
+    store
         Where it is.
 
     Raises
@@ -85,19 +85,19 @@ class Source:
         It is remote, and fsspec is not installed.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, store: StoreRef) -> None:
+        self.store = store
         self._closing = ExitStack()
-        self.group = open_group(place, self._closing)
+        self.group = open_group(store, self._closing)
         try:
-            _check_format(self.group, place)
+            _check_format(self.group, store)
             self.var: pd.DataFrame = anndata.io.read_elem(self.group["var"])
             self.index: Any = self.group["obs"][self.group["obs"].attrs["_index"]]
             self.n_obs = int(self.index.shape[0])
             if self.n_obs == 0 or len(self.var) == 0:
-                raise ValueError(f"`{place.location}` is empty: it has {self.n_obs} cells and {len(self.var)} genes.")
-            self.rows = StoredRows.of_matrix(_matrix(self.group, place))
-            self._obsm = None if place.obsm_key is None else _obsm(self.group, place.obsm_key, place)
+                raise ValueError(f"`{store.location}` is empty: it has {self.n_obs} cells and {len(self.var)} genes.")
+            self.rows = StoredRows.of_matrix(_matrix(self.group, store))
+            self._obsm = None if store.obsm_key is None else _obsm(self.group, store.obsm_key, store)
         except BaseException:
             self._closing.close()
             raise
@@ -119,8 +119,8 @@ class Source:
         values = self.rows.read(rows)
         obs = pd.DataFrame(index=pd.RangeIndex(values.shape[0]).astype(str))
         adata = AnnData(values, obs=obs, var=self.var)
-        if self.place.obsm_key is not None:
-            adata.obsm[self.place.obsm_key] = _rows_of(self._obsm, rows, obs.index)
+        if self.store.obsm_key is not None:
+            adata.obsm[self.store.obsm_key] = _rows_of(self._obsm, rows, obs.index)
         return adata
 
     def sample(self) -> AnnData:
@@ -142,7 +142,7 @@ class Source:
         columns = [str(column) for column in self.group["obs"].attrs["column-order"]]
         if name not in columns:
             raise KeyError(
-                f"`{argument}={name!r}` is not a column of `.obs` of `{self.place.location}`; it has "
+                f"`{argument}={name!r}` is not a column of `.obs` of `{self.store.location}`; it has "
                 f"{listing(columns)}."
             )
         return pd.Series(anndata.io.read_elem(self.group["obs"][name]))
@@ -152,44 +152,44 @@ class Source:
         return "obsm" in self.group and key in self.group["obsm"]
 
 
-def open_group(place: Place, closing: ExitStack) -> Any:
+def open_group(store: StoreRef, closing: ExitStack) -> Any:
     """The root of a store, for reading."""
-    if place.is_remote:
-        return _open_remote(place)
-    if not place.path.exists():
-        raise FileNotFoundError(f"There is no store `{place.location}`.")
-    if place.kind == H5AD:
+    if store.is_remote:
+        return _open_remote(store)
+    if not store.path.exists():
+        raise FileNotFoundError(f"There is no store `{store.location}`.")
+    if store.kind == H5AD:
         import h5py
 
         try:
-            return closing.enter_context(h5py.File(place.path, "r"))
+            return closing.enter_context(h5py.File(store.path, "r"))
         except OSError as error:
-            raise ValueError(f"`{place.location}` is not an HDF5 file, or it is damaged: {error}") from error
+            raise ValueError(f"`{store.location}` is not an HDF5 file, or it is damaged: {error}") from error
     import zarr
 
-    return zarr.open_group(str(place.path), mode="r")
+    return zarr.open_group(str(store.path), mode="r")
 
 
-def _open_remote(place: Place) -> Any:
+def _open_remote(store: StoreRef) -> Any:
     try:
         import fsspec  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"Reading `{place.location}` needs fsspec: `pip install fsspec`.") from error
-    if place.kind != ZARR:
-        raise ValueError(f"`{place.location}`: of remote stores only .zarr can be read; copy the file to a disk first.")
+        raise ImportError(f"Reading `{store.location}` needs fsspec: `pip install fsspec`.") from error
+    if store.kind != ZARR:
+        raise ValueError(f"`{store.location}`: of remote stores only .zarr can be read; copy the file to a disk first.")
     import zarr
 
-    return zarr.open_group(place.location, mode="r")
+    return zarr.open_group(store.location, mode="r")
 
 
-def _check_format(group: Any, place: Place) -> None:
+def _check_format(group: Any, store: StoreRef) -> None:
     """Refuse what is no store of cells, and what anndata wrote otherwise than it does since 0.8."""
     if missing := [name for name in ("obs", "var") if name not in group]:
-        raise ValueError(f"`{place.location}` is not a store of cells: it has no {listing(missing)}.")
+        raise ValueError(f"`{store.location}` is not a store of cells: it has no {listing(missing)}.")
     for name in ("obs", "var", "X", "obsm", "uns"):
         if name in group and "encoding-type" not in group[name].attrs:
             raise ValueError(
-                f"`{place.location}` was written by anndata before 0.8, to which nothing can be appended. Read and "
+                f"`{store.location}` was written by anndata before 0.8, to which nothing can be appended. Read and "
                 "write it once with a recent one: `anndata.read_h5ad(path).write_h5ad(new_path)`."
             )
 
@@ -199,13 +199,13 @@ def as_text(names: np.ndarray) -> np.ndarray:
     return np.array([name.decode() if isinstance(name, bytes) else str(name) for name in names], dtype=object)
 
 
-def _matrix(group: Any, place: Place) -> Any:
+def _matrix(group: Any, store: StoreRef) -> Any:
     layers = list(group["layers"]) if "layers" in group else []
-    if place.layer is not None and place.layer not in layers:
-        raise KeyError(f"`layer={place.layer!r}` is not in the layers of `{place.location}`: {listing(layers)}.")
-    where = "X" if place.layer is None else f"layers/{place.layer}"
+    if store.layer is not None and store.layer not in layers:
+        raise KeyError(f"`layer={store.layer!r}` is not in the layers of `{store.location}`: {listing(layers)}.")
+    where = "X" if store.layer is None else f"layers/{store.layer}"
     if where not in group or group[where].attrs["encoding-type"] == "null":
-        raise ValueError(f"`{place.location}` has no `.X`; name the layer that holds the counts with `layer=`.")
+        raise ValueError(f"`{store.location}` has no `.X`; name the layer that holds the counts with `layer=`.")
     return _lazy(group[where])
 
 
@@ -213,10 +213,10 @@ def _lazy(held: Any) -> Any:
     return held if hasattr(held, "dtype") else anndata.io.sparse_dataset(held)
 
 
-def _obsm(group: Any, key: str, place: Place) -> Any:
+def _obsm(group: Any, key: str, store: StoreRef) -> Any:
     held = list(group["obsm"]) if "obsm" in group else []
     if key not in held:
-        raise KeyError(f"{key!r} is not in `.obsm` of `{place.location}`, which has {listing(held)}.")
+        raise KeyError(f"{key!r} is not in `.obsm` of `{store.location}`, which has {listing(held)}.")
     entry = group["obsm"][key]
     if entry.attrs["encoding-type"] == "dataframe":
         return {str(name): entry[str(name)] for name in entry.attrs["column-order"]}

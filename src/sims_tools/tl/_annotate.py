@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from anndata import AnnData
+from mudata import MuData
 
 from sims_tools._docs import docs
 from sims_tools._keys import Keys
-from sims_tools._log import logger
 from sims_tools._validate import check_fraction, check_positive
 from sims_tools.confidence import restrict
-from sims_tools.data._obs_columns import obs_column
 from sims_tools.models import ClassifierModel, load
-from sims_tools.tl._annotation import annotation
-from sims_tools.tl._gather import gather
+from sims_tools.tl._annotate_target import Run, annotate_any
+from sims_tools.tl._cell_calls import Request
+from sims_tools.tl._mask_modes import mask_mode
 from sims_tools.tl._prediction_sets import check_sets
-from sims_tools.tl._reject import check_reject, find_novel
-from sims_tools.tl._write import check_target, write_annotation
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
+from sims_tools.tl._reject import check_reject
 
 
 @docs.dedent
 def annotate(
-    adata: AnnData | MuData,
+    adata: AnnData | MuData | str | Path | Sequence[AnnData | MuData | str | Path],
     model: ClassifierModel | str | Path,
     *,
     layer: str | None = None,
@@ -34,7 +30,9 @@ def annotate(
     protein_layer: str | None = None,
     protein_obsm_key: str | None = None,
     input_kind: str = "auto",
-    masks: bool = True,
+    masks: bool | str = "full",
+    n_mask_features: int = 10,
+    probabilities: bool = True,
     embedding: bool = False,
     top_k: int | None = None,
     classes: Sequence[str] | None = None,
@@ -45,6 +43,10 @@ def annotate(
     prediction_sets: float | None = None,
     class_conditional: bool = False,
     batch_size: int = 512,
+    output: str | Path | None = None,
+    resume: bool = False,
+    part_size: int = 65_536,
+    n_jobs: int | None = None,
     progress_bar: bool = True,
     key_added: str | None = None,
     copy: bool = False,
@@ -62,8 +64,12 @@ def annotate(
     Parameters
     ----------
     adata
-        Cells (n_obs, n_vars) to label: AnnData with an array, CSR, CSC, a view, backed or dask; or MuData. Raw counts
-        are best. An annotation under the same key is replaced; nothing else changes.
+        Cells (n_obs, n_vars) to label: AnnData with an array, CSR, CSC, a view, backed, dask or read lazily; or MuData.
+        Raw counts are best. An annotation under the same key is replaced; nothing else changes.
+        Or the path of a store larger than memory, `.h5ad` or `.zarr`: it is read in parts, and the results are appended
+        to it, without rewriting it. It opens at every moment, as it was before or with the whole annotation; the file
+        of an AnnData that was opened with `backed="r+"` is treated so, too. A URL of a `.zarr` store that fsspec knows
+        is read with `output`. Or a list of any of these.
     model
         A trained model, or the folder of a saved one.
     %(layer)s
@@ -71,7 +77,13 @@ def annotate(
         `None` takes the entry that the model was trained on, where there is one of that name.
     %(input_kind)s
     masks
-        Write the feature masks, where the model's architecture has masks, as SIMS does.
+        What to write of the feature masks, where the model's architecture has masks, as SIMS does: "full" (or True)
+        all of them; "top" those features of each cell that have most weight, which they keep; "mean" the mean mask of
+        the cells called each class; "none" (or False) nothing.
+    n_mask_features
+        Features of each cell that ``masks="top"`` keeps.
+    probabilities
+        Write the probabilities of all classes.
     embedding
         Write the embedding, what the network's output layer reads.
     top_k
@@ -101,6 +113,19 @@ def annotate(
         validation cells is in many sets, then.
     batch_size
         Cells at a time.
+    output
+        Write the results to this new `.h5ad` or `.zarr` store, with the names of the cells and without a matrix, and
+        leave the cells as they are. Of a list of paths it is a folder, and the results have the names of the files.
+    resume
+        Of a store, or with `output`: go on where an interrupted run of the same call has stopped. Its finished parts
+        are in a folder beside the store, or beside `output`, whose name ends with ".sims-parts". With another model,
+        other cells or other arguments there is an error that says what differs.
+    part_size
+        Cells of a part of a store; the next multiple of `batch_size` is taken.
+    n_jobs
+        Processes that annotate parts of a store side by side; -1 takes one for each GPU, or one for each core where
+        there is none. None takes the workers of the active :class:`dask.distributed.Client`, or this process where
+        there is none. The results are the same bits for any number.
     %(progress_bar)s
     key_added
         Name for what is written; None takes that of the model's architecture, "sims" for SIMS.
@@ -139,7 +164,7 @@ def annotate(
         sum to 1.
     `adata.obsm[f"{key_added}_masks"]` : :class:`scipy.sparse.csr_matrix` (dtype `float32`)
         Share of each feature in the cell's label (n_obs, n_features); rows sum to 1, or are zero for a cell without
-        counts.
+        counts. With ``masks="top"`` only the heaviest features of a row are there, and it sums to what they have.
     `adata.obs[f"{key_added}_rna_share"]` : :class:`pandas.Series` (dtype `float32`)
         Share of genes, in place of proteins, in the masks of a model of both; NaN for a cell without counts.
     `adata.obsm[f"{key_added}_protein_masks"]` : :class:`scipy.sparse.csr_matrix` (dtype `float32`)
@@ -156,20 +181,27 @@ def annotate(
         `protein_features` and `protein_feature_names` (the same of proteins), `modalities` (of a MuData),
         `explanation` (what the masks are: "masks" of a TabNet, "attention received" of a transformer), `params`,
         `versions`, `gene_match` (genes found and missing, the share of the model's mask weight that is found, and the
-        same of proteins, with those that have another name here) and
+        same of proteins, with those that have another name here); with ``masks="mean"`` `mean_masks` (float32
+        (n_classes, n_features), features before proteins, zero for a class without cells) and `mean_mask_cells`
+        (n_classes,), the cells called each class; and
         `slots` (what was written beside this, so that the next annotation can take its place). What training recorded
         stays: `metrics`, `history`, and its `params` as `training_params`.
 
     Raises
     ------
     FileNotFoundError
-        There is no model in that folder.
+        There is no model in that folder, or no such store.
+    FileExistsError
+        `output` is there.
+    OSError
+        A store is open elsewhere, or its disk is full; it is as it was, then.
     KeyError
         A column or layer does not exist.
     ValueError
         The model has no validation cells for `prediction_sets` or `reject`, or sets are asked for with `classes`;
         no cells or genes, repeated gene names, nearly no shared genes, NaN, infinite, negative or scaled values, an
-        unknown class, a damaged model folder, a backed view.
+        unknown class, a damaged model folder, a backed view; `reject_by="neighbors"` with a store; a store that was
+        written by anndata before 0.8, or that changed while it was read; `resume` after another call.
 
     Warns
     -----
@@ -185,29 +217,21 @@ def annotate(
     >>> query = cells[400:].copy()
     >>> sims.tl.annotate(query, model, progress_bar=False)
     """
-    check_target(adata)
+    if copy and (output is not None or not hasattr(adata, "copy") or isinstance(adata, list)):
+        raise ValueError("`copy` is for an object; of a file, `output` leaves the file as it is.")
     model = load(model) if isinstance(model, str | Path) else model
-    _check_request(adata, model, groupby, min_confidence, top_k, batch_size)
-    keys = Keys(model.name if key_added is None else key_added)
+    _check_request(model, min_confidence, top_k, batch_size, part_size)
     check_sets(model, prediction_sets, classes, class_conditional=class_conditional)
     check_reject(model, reject, reject_by)
     allowed = None if classes is None else restrict(model.classes, classes)
     where = {"modalities": modalities, "protein_layer": protein_layer, "protein_obsm_key": protein_obsm_key}
-    query = model.query(adata, layer=layer, input_kind=input_kind, **where)
-    if copy:
-        adata = adata.copy()
-    stream = model.read(query, batch_size=batch_size, explain=masks, progress_bar=progress_bar)
-    found = gather(stream, adata.n_obs, embedding=embedding)
-    novel = None
-    if reject is not None:
-        novel = find_novel(query, model, reject, batch_size=batch_size, reject_by=reject_by)
     params = {
         "model": model.name,
         "layer": layer,
         **({name: value for name, value in where.items() if value is not None}),
         "input_kind": input_kind,
         "top_k": top_k,
-        "classes": None if classes is None else [str(name) for name in model.classes[allowed]],
+        "classes": None if allowed is None else [str(name) for name in model.classes[allowed]],
         "groupby": groupby,
         "min_confidence": min_confidence,
         "reject": reject,
@@ -215,26 +239,31 @@ def annotate(
         "prediction_sets": prediction_sets,
         "class_conditional": class_conditional,
     }
-    results = annotation(adata, keys, model, query.match, found, novel, allowed, params)
-    write_annotation(adata, keys, results)
-    if adata.isbacked:
-        logger.info("The annotation is in memory; `adata.write_h5ad(path)` saves it (`adata.write()` in mode 'r+').")
-    return adata if copy else None
+    request = Request(
+        key_added=Keys(model.name if key_added is None else key_added).base,
+        params=params,
+        masks=mask_mode(masks, n_mask_features),
+        embedding=embedding,
+        probabilities=probabilities,
+        batch_size=batch_size,
+        part_size=-(-part_size // batch_size) * batch_size,
+    )
+    target = adata.copy() if copy and isinstance(adata, AnnData | MuData) else adata
+    annotate_any(target, model, request, Run(resume, n_jobs, progress_bar), None if output is None else Path(output))
+    return target if copy else None
 
 
 def _check_request(
-    adata: AnnData | MuData,
     model: object,
-    groupby: str | None,
     min_confidence: float | None,
     top_k: int | None,
     batch_size: int,
+    part_size: int,
 ) -> None:
     if not isinstance(model, ClassifierModel):
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
     check_positive("batch_size", batch_size)
-    if groupby is not None:
-        obs_column(adata, groupby, "groupby")
+    check_positive("part_size", part_size)
     if min_confidence is not None:
         check_fraction("min_confidence", min_confidence, closed=True)
     if top_k is not None and not 1 <= top_k <= len(model.classes):

@@ -8,17 +8,12 @@ import numpy as np
 import pandas as pd
 
 from sims_tools._keys import UNKNOWN, Keys
-from sims_tools.confidence import call_labels, majority_vote, runners_up
-from sims_tools.data._obs_columns import obs_column
+from sims_tools.confidence import Calls, call_labels, majority_vote, runners_up
 from sims_tools.models._storage import package_versions
-from sims_tools.tl._mask_slots import add_masks
 from sims_tools.tl._prediction_sets import prediction_sets as make_sets
 from sims_tools.tl._write import Results, storable
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-
     from sims_tools.data._align import GeneMatch
     from sims_tools.models import ClassifierModel
     from sims_tools.models._inference import Inferred
@@ -26,23 +21,24 @@ if TYPE_CHECKING:
 
 
 def annotation(
-    adata: AnnData | MuData,
     keys: Keys,
     model: ClassifierModel,
-    match: GeneMatch,
     found: Inferred,
     novel: Novelty | None,
     allowed: np.ndarray | None,
     params: dict[str, Any],
-) -> Results:
-    """All that is written, from what the network says of the cells.
+    *,
+    groups: np.ndarray | None = None,
+    probabilities: bool = True,
+) -> tuple[Results, Calls]:
+    """What is said of each cell but its mask, from what the network says of the cells.
 
     Parameters
     ----------
-    adata, keys
-        The user's object, only read, and the names of the slots.
-    model, match
-        The trained model, and how its features were found.
+    keys
+        Names of the slots.
+    model
+        Trained.
     found
         Of all cells.
     novel
@@ -51,13 +47,19 @@ def annotation(
         Classes to consider; None is all.
     params
         Arguments of the annotation.
+    groups
+        (n,) group of each cell within which to vote, -1 for none; None for no vote.
+    probabilities
+        Keep those of all classes.
+
+    Returns
+    -------
+    What is to be written, and the calls.
     """
-    prob = probabilities_of(model, found, allowed)
-    uncalled = found.empty if novel is None else found.empty | novel.rejected
-    calls = call_labels(prob, uncalled=uncalled, min_confidence=params["min_confidence"])
+    prob, calls = call(model, found, novel, allowed, params["min_confidence"])
     rejects = params["min_confidence"] is not None or novel is not None or bool(found.empty.any())
     results = Results()
-    results.obs[keys.label] = _labels(calls.codes, model.classes, rejects)
+    results.obs[keys.label] = labels_of(calls.codes, model.classes, rejects)
     results.obs[keys.confidence] = calls.confidence
     if novel is not None:
         results.obs[keys.novelty] = novel.shares
@@ -69,29 +71,45 @@ def annotation(
     for column in range(last - 1):
         results.obs[keys.top_label(column + 2)] = pd.Categorical.from_codes(codes[:, column], model.classes)
         results.obs[keys.top_prob(column + 2)] = values[:, column]
-    if params["groupby"] is not None:
-        groups = pd.factorize(obs_column(adata, params["groupby"], "groupby"))[0]
+    if groups is not None:
         votes, shares = majority_vote(calls.codes, groups, len(model.classes) + 1)
-        results.obs[keys.majority] = _labels(votes, model.classes, rejects)
+        results.obs[keys.majority] = labels_of(votes, model.classes, rejects)
         results.obs[keys.majority_share] = shares
-    results.obsm[keys.prob] = prob
+    if probabilities:
+        results.obsm[keys.prob] = prob
     if params["prediction_sets"] is not None:
         options = {"alpha": params["prediction_sets"], "class_conditional": params["class_conditional"]}
         sets = make_sets(model, prob, found.empty, **options, seen=found.seen if model.proteins_ else None)
         results.obs[keys.set_size], results.obsm[keys.sets] = np.diff(sets.indptr), sets
     if len(found.embedding):
         results.obsm[keys.embedding] = found.embedding
-    results.uns = {
+    return results, calls
+
+
+def describe_annotation(model: ClassifierModel, match: GeneMatch, params: dict[str, Any]) -> dict[str, Any]:
+    """Entries of `.uns[key]` that do not depend on the cells, but for those on masks."""
+    return {
         "classes": model.classes.astype(str),
         "params": storable(params),
         "versions": package_versions(),
         "gene_match": match.report(model.gene_weights),
     }
-    add_masks(results, adata, keys, model, match, found)
-    return results
 
 
-def _labels(codes: np.ndarray, classes: np.ndarray, rejects: bool) -> pd.Categorical:
+def call(
+    model: ClassifierModel,
+    found: Inferred,
+    novel: Novelty | None,
+    allowed: np.ndarray | None,
+    min_confidence: float | None,
+) -> tuple[np.ndarray, Calls]:
+    """Probabilities (n, n_classes), and the label of each cell."""
+    prob = probabilities_of(model, found, allowed)
+    uncalled = found.empty if novel is None else found.empty | novel.rejected
+    return prob, call_labels(prob, uncalled=uncalled, min_confidence=min_confidence)
+
+
+def labels_of(codes: np.ndarray, classes: np.ndarray, rejects: bool) -> pd.Categorical:
     """Names of codes; the code after the last class is "Unknown", which may be the name of a class as well."""
     names = list(classes)
     if rejects and UNKNOWN not in names:

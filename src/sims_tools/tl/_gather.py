@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +73,13 @@ class _GrowingRows:
         return sparse.csr_matrix((self._values.close(), indices, self._indptr), shape=self._shape)
 
 
-def gather(stream: Iterator[Inferred], n_obs: int, *, embedding: bool) -> Inferred:
+def gather(
+    stream: Iterator[Inferred],
+    n_obs: int,
+    *,
+    embedding: bool,
+    keep: Callable[[Inferred, slice], sparse.csr_matrix | None] = lambda block, cells: block.masks,
+) -> Inferred:
     """Join what a model says of consecutive blocks of cells.
 
     Parameters
@@ -84,18 +90,21 @@ def gather(stream: Iterator[Inferred], n_obs: int, *, embedding: bool) -> Inferr
         Cells of all blocks together.
     embedding
         Whether the embedding is kept; the result has one of no rows otherwise.
+    keep
+        What to keep of the masks of a block and of its rows; all by default.
     """
     start, masks, joined = 0, None, None
     for block in stream:
         if joined is None:
             joined = _allocate(block, n_obs, embedding)
-            masks = None if block.masks is None else _GrowingRows(n_obs, block.masks.shape[1])
         cells = slice(start, start + len(block.logits))
         joined.logits[cells], joined.empty[cells], joined.seen[cells] = block.logits, block.empty, block.seen
         if embedding:
             joined.embedding[cells] = block.embedding
-        if masks is not None:
-            masks.append(block.masks)
+        kept = keep(block, cells)
+        if kept is not None:
+            masks = masks or _GrowingRows(n_obs, kept.shape[1])
+            masks.append(kept)
         start = cells.stop
     if joined is None or start != n_obs:
         raise RuntimeError(f"Blocks of {start} cells came; expected {n_obs}. Was the object changed meanwhile?")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from scipy import sparse
 
+from sims_tools._log import warn_user
 from sims_tools._validate import check_open_share, listing
 from sims_tools.models import ClassifierModel
 
@@ -24,6 +23,11 @@ def check_sets(model: ClassifierModel, alpha: float | None, classes: object, *, 
         What the call is restricted to, if anything.
     class_conditional
         Whether the promise is to hold for each class.
+
+    Warns
+    -----
+    UserWarning
+        Classes have too few validation cells to promise anything; they are in every set.
     """
     if alpha is None:
         if class_conditional:
@@ -34,10 +38,19 @@ def check_sets(model: ClassifierModel, alpha: float | None, classes: object, *, 
         raise ValueError(
             "Prediction sets keep their promise over all classes of the model; leave out `classes`, or the sets."
         )
-    if model.confidence_.conformal is None:
+    conformal = model.confidence_.conformal
+    if conformal is None:
         raise ValueError(
             "The model was trained without validation cells, so there is nothing prediction sets could rest on; "
             "train it with `validation_size` above 0."
+        )
+    limits = conformal.thresholds(alpha, class_conditional=class_conditional)
+    if limits.too_few:
+        names = [f"{model.classes[code]} ({n})" for code, n in limits.too_few.items()]
+        whose = "every class is in every set" if not class_conditional else "they are in every set"
+        warn_user(
+            f"Fewer than {limits.needed} validation cells, which `prediction_sets={alpha:g}` takes: {listing(names)}; "
+            f"{whose}. Train with more cells or a larger `validation_size`, or ask for less.",
         )
 
 
@@ -66,25 +79,10 @@ def prediction_sets(
         Keep the promise for each class.
     seen
         (n_obs,) which modalities of each cell are seen, each having scores of its own; None for a model of one.
-
-    Warns
-    -----
-    UserWarning
-        Classes have too few validation cells to promise anything; they are in every set.
     """
     conformal = model.confidence_.conformal
     if conformal is None:
         raise ValueError("The model has no conformal scores.")
-    limits = conformal.thresholds(alpha, class_conditional=class_conditional)
-    if limits.too_few:
-        names = [f"{model.classes[code]} ({n})" for code, n in limits.too_few.items()]
-        whose = "every class is in every set" if not class_conditional else "they are in every set"
-        warnings.warn(
-            f"Fewer than {limits.needed} validation cells, which `prediction_sets={alpha:g}` takes: {listing(names)}; "
-            f"{whose}. Train with more cells or a larger `validation_size`, or ask for less.",
-            UserWarning,
-            stacklevel=3,
-        )
     held = prob > 1
     for code in (0,) if seen is None else np.unique(seen).tolist():
         cells = slice(None) if seen is None else seen == code

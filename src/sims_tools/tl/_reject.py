@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from sims_tools._log import warn_user
 from sims_tools._validate import check_choice, check_open_share
 from sims_tools.confidence._expression import Judged
 from sims_tools.confidence._with_neighbors import with_neighbors
@@ -17,6 +17,7 @@ from sims_tools.models._inference import seen_modalities
 
 if TYPE_CHECKING:
     from sims_tools.confidence import ExpressionNovelty
+    from sims_tools.data._align import GeneMatch
     from sims_tools.data._query import Query
     from sims_tools.models import ClassifierModel
 
@@ -53,12 +54,18 @@ def check_reject(model: ClassifierModel, reject: float | None, reject_by: str) -
         Share of known cells that may be rejected; None rejects none.
     reject_by
         "cell" or "neighbors".
+
+    Warns
+    -----
+    UserWarning
+        There are too few validation cells to reject any.
     """
     check_choice("reject_by", reject_by, REJECT_BY)
     if reject is None:
         return
     check_open_share("reject", reject)
-    if model.confidence_.novelty is None:
+    novelty = model.confidence_.novelty
+    if novelty is None:
         why = (
             "was trained without validation cells" if model.confidence_.conformal is None else "is of an older version"
         )
@@ -66,11 +73,20 @@ def check_reject(model: ClassifierModel, reject: float | None, reject_by: str) -
             f"The model {why}, so it does not know how unlike the reference a known cell may be; `reject` takes a "
             "model that is trained with `validation_size` above 0."
         )
-    if reject_by == NEIGHBORS and model.confidence_.novelty.together is None:
+    if reject_by == NEIGHBORS and novelty.together is None:
         raise ValueError(
             "The model is of an older version, which does not know how cells score with their neighbors; use "
             "`reject_by='cell'` or train it again."
         )
+    _warn(novelty.known.n_cells, novelty.known.needed(reject), reject)
+
+
+def warn_of_missing(model: ClassifierModel, match: GeneMatch) -> None:
+    """Warn where genes with most of the expression that novelty is read from are missing."""
+    novelty = model.confidence_.novelty
+    if novelty is not None:
+        have = np.isin(model.modality, np.unique(model.modality[match.found]))
+        _warn_of_missing(novelty.components.squares[have], match.found[have])
 
 
 def find_novel(
@@ -90,18 +106,10 @@ def find_novel(
         Cells at a time.
     reject_by
         "cell" for each by itself, "neighbors" to give its nearest of the query a say.
-
-    Warns
-    -----
-    UserWarning
-        There are too few validation cells to reject any, or genes with most of the expression are missing.
     """
     novelty = model.confidence_.novelty
     if novelty is None:
         raise ValueError("The model has no novelty.")
-    _warn(novelty.known.n_cells, novelty.known.needed(reject), reject)
-    have = np.isin(model.modality, np.unique(model.modality[query.match.found]))
-    _warn_of_missing(novelty.components.squares[have], query.match.found[have])
     shares, rejected = np.full(query.n_obs, np.nan, np.float32), np.zeros(query.n_obs, bool)
     for scorer, cells, judged in _judged(query, model, batch_size, with_places=reject_by == NEIGHBORS):
         known, scores = scorer.known, judged.scores
@@ -145,20 +153,16 @@ def _scorer(model: ClassifierModel, seen: int, found: np.ndarray) -> ExpressionN
 
 def _warn(n_cells: int, needed: int, reject: float) -> None:
     if n_cells < needed:
-        warnings.warn(
+        warn_user(
             f"The model has {n_cells} validation cells; `reject={reject:g}` takes {needed}, so no cell is rejected. "
             "Train with more cells or a larger `validation_size`, or reject more.",
-            UserWarning,
-            stacklevel=4,
         )
 
 
 def _warn_of_missing(squares: np.ndarray, found: np.ndarray) -> None:
     share = float(squares[found].sum() / max(float(squares.sum()), np.finfo(np.float32).tiny))
     if share < ENOUGH_EXPRESSION:
-        warnings.warn(
+        warn_user(
             f"The query has {int(found.sum())} of the model's {len(found)} genes, {share:.0%} of the expression that "
             "novelty is read from: more known cells may be rejected than asked for, and novel ones be missed.",
-            UserWarning,
-            stacklevel=4,
         )

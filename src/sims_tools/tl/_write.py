@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,7 @@ def write_annotation(adata: AnnData | MuData, keys: Keys, results: Results) -> N
     """
     _own(adata)
     earlier = _earlier(adata, keys)
-    for slot in _slots(earlier):
+    for slot in slots_of(earlier):
         _remove(adata, slot)
     for name, values in results.obs.items():
         adata.obs[name] = values
@@ -84,7 +84,22 @@ def write_annotation(adata: AnnData | MuData, keys: Keys, results: Results) -> N
             own.obsm[name] = array
         own.uns[keys.uns] = results.mod_uns[modality]
         slots += [f"mod/obsm/{name}/{modality}" for name in arrays] + [f"mod/uns/{keys.uns}/{modality}"]
-    adata.uns[keys.uns] = {**results.uns, "slots": np.array(slots), **_training_part(earlier)}
+    adata.uns[keys.uns] = entry_of(results.uns, slots, earlier)
+
+
+def entry_of(uns: Mapping[str, Any], slots: Sequence[str], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """What `.uns[key]` holds after an annotation.
+
+    Parameters
+    ----------
+    uns
+        What the annotation says.
+    slots
+        What it wrote beside this.
+    earlier
+        What was there before.
+    """
+    return {**uns, "slots": np.array(slots), **_training_part(earlier)}
 
 
 def _remove(adata: AnnData | MuData, slot: str) -> None:
@@ -104,7 +119,7 @@ def write_training(adata: AnnData | MuData, keys: Keys, record: Mapping[str, Any
     _own(adata)
     earlier = _earlier(adata, keys)
     adata.obs[keys.split] = split
-    adata.uns[keys.uns] = {**earlier, **_training_part(record)} if _slots(earlier) else dict(record)
+    adata.uns[keys.uns] = {**earlier, **_training_part(record)} if slots_of(earlier) else dict(record)
 
 
 def write_scores(adata: AnnData | MuData, keys: Keys, name: str, scores: Mapping[str, Any]) -> None:
@@ -131,11 +146,15 @@ def _own(adata: AnnData | MuData) -> None:
 
 
 def _earlier(adata: AnnData | MuData, keys: Keys) -> Mapping[str, Any]:
-    entry = adata.uns.get(keys.uns)
+    return as_earlier(adata.uns.get(keys.uns))
+
+
+def as_earlier(entry: object) -> Mapping[str, Any]:
+    """An entry of `.uns` where it is one of ours, nothing otherwise."""
     return entry if isinstance(entry, Mapping) and "classes" in entry else {}
 
 
-def _slots(entry: Mapping[str, Any]) -> list[str]:
+def slots_of(entry: Mapping[str, Any]) -> list[str]:
     """What an earlier annotation wrote outside `.uns`."""
     return [str(slot) for slot in entry.get("slots", ())]
 
