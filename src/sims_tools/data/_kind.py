@@ -187,7 +187,11 @@ def resolve_kind(adata: AnnData | FileCells, layer: str | None, input_kind: str 
     if isinstance(input_kind, InputKind):
         return input_kind
     check_choice("input_kind", input_kind, ("auto", "counts", "log1p"))
-    sample = sample_rows(adata, layer)
+    return kind_of(sample_rows(adata, layer), input_kind)
+
+
+def kind_of(sample: sparse.csr_matrix, input_kind: str = "auto") -> InputKind:
+    """:func:`resolve_kind` of some rows that are read already."""
     check_values(sample)
     kind = classify(sample)
     if input_kind == "counts" and kind.scale == "log1p":

@@ -22,7 +22,7 @@ from sims_tools.models._module import ClassifierModule
 from sims_tools.models._prediction import PredictionMixin
 from sims_tools.models._preset import Preset
 from sims_tools.models._random import resolve_seed, seeded
-from sims_tools.models._registry import make_registry
+from sims_tools.models._registry import as_set_up, make_registry
 from sims_tools.models._saved import SavedModel
 from sims_tools.models._setup import SetupMixin
 from sims_tools.models._starting import StartingMixin
@@ -39,7 +39,9 @@ class ClassifierModel(SetupMixin, StartingMixin, TrainingMixin, PredictionMixin,
     adata
         Object that :meth:`setup_anndata` or :meth:`setup_mudata` has registered.
     registry
-        What scvi-tools passes instead of an object when it loads a model.
+        What scvi-tools passes instead of an object when it loads a model; or the `registry` of a data module that
+        brings genes and labels, such as scvi-tools' own for annbatch, Lamin and TileDB-SOMA, to be trained with
+        `train(datamodule=...)`.
     preset
         Name of the recipe in :attr:`presets`.
     scale_genes
@@ -97,6 +99,8 @@ class ClassifierModel(SetupMixin, StartingMixin, TrainingMixin, PredictionMixin,
     ) -> None:
         check_choice("preset", preset, self.presets)
         check_count("n_members", n_members)
+        if registry is not None:
+            registry = as_set_up(registry, type(self).__name__)
         super().__init__(adata, registry)
         recipe = self.presets[preset]
         self._name_features(exclude_proteins)

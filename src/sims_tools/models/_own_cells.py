@@ -32,7 +32,10 @@ def own_cells(model: Any) -> CellDataset:
     """
     manager = model.adata_manager
     if manager is None:
-        raise ValueError("The model holds no cells to train on: it was loaded, or trained by `tl`.")
+        raise ValueError(
+            "The model holds no cells to train on: it was loaded, trained by `tl`, or built from a registry. Give "
+            "those of a data module with `datamodule=`."
+        )
     labels = _own_labels(model)
     if model.proteins_:
         return _joint_cells(model, labels)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import scvi
 from scvi import REGISTRY_KEYS
 
+from sims_tools._keys import UNKNOWN
+from sims_tools._validate import listing
+from sims_tools.data._align import check_unique
 from sims_tools.data._dataset import PROTEINS
 
 
@@ -68,3 +72,38 @@ def make_registry(
         "_scvi_uuid": "",
         "field_registries": fields,
     }
+
+
+def as_set_up(registry: dict[str, Any], model_name: str) -> dict[str, Any]:
+    """The registry that a data module brings, as `setup_anndata` would have left it; any other as it is.
+
+    scvi-tools saves and loads models of other registries in a way of its own, for which it wants the module again.
+
+    Parameters
+    ----------
+    registry
+        Its labels may or may not name a category that means "no label".
+    model_name
+        Name of the model class.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than two classes, or genes are named more than once.
+    """
+    if registry.get("setup_method_name") in ("setup_anndata", "setup_mudata"):
+        return registry
+    fields = registry["field_registries"]
+    state = fields[REGISTRY_KEYS.LABELS_KEY]["state_registry"]
+    unlabeled = str(state.get("unlabeled_category") or UNKNOWN)
+    classes = [str(name) for name in state["categorical_mapping"] if str(name) != unlabeled]
+    if len(classes) < 2:
+        raise ValueError(
+            f"The registry names {len(classes)} classes ({listing(classes)}) beside {unlabeled!r}; a classifier needs "
+            "at least two. Is the data module made with the right column of labels?"
+        )
+    genes = [str(name) for name in fields[REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"]]
+    check_unique(pd.Index(genes))
+    setup = {"labels_key": str(state.get("original_key", "labels"))}
+    n_cells = int(fields[REGISTRY_KEYS.X_KEY].get("summary_stats", {}).get("n_cells", 0))
+    return make_registry(model_name, genes, classes, unlabeled, setup, n_cells=n_cells)

@@ -17,10 +17,7 @@ from sims_tools.data._panels import Panels
 from sims_tools.data._split import stratified_sample
 from sims_tools.data._stream import BlockStream
 from sims_tools.data._stream_module import StreamModule
-from sims_tools.models._training_data import NOVELTY_CELLS, KnownCells, explained_cells
-
-JUDGED_CELLS = 50_000
-"""Validation cells, at most, that are kept in memory to judge epochs by and to fit confidence on."""
+from sims_tools.models._training_data import JUDGED_CELLS, NOVELTY_CELLS, KnownCells, explained_cells
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from scipy import sparse
@@ -26,6 +27,7 @@ from sims_tools.models._confidence import Confidence, fit_novelty
 from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
+from sims_tools.models._module_cells import ModuleCells
 from sims_tools.models._own_cells import own_cells
 from sims_tools.models._runner import train_on
 from sims_tools.models._settings import TrainingSettings, change_settings
@@ -46,6 +48,7 @@ class TrainingMixin(Knowledge):
         gene_variance: np.ndarray | None = None,
         panels: Panels | None = None,
         cells: TrainingData | None = None,
+        datamodule: LightningDataModule | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
         num_nodes: int = 1,
@@ -72,6 +75,11 @@ class TrainingMixin(Knowledge):
             What each of several references measured, where they did not measure the same genes.
         cells
             What to train on instead of the registered cells; the four before say nothing then.
+        datamodule
+            What brings minibatches instead, dictionaries with "X" (n, n_vars; dense or sparse, of torch, scipy or
+            numpy) and "labels", and has a `registry` that names genes and labels, as scvi-tools' data modules do. Order
+            and size of minibatches, the split and what processes share are up to it. Before training there is one pass
+            over each of its loaders.
         %(training)s
         **settings
             Overrule the preset's :class:`~sims_tools.models.TrainingSettings`.
@@ -89,6 +97,13 @@ class TrainingMixin(Knowledge):
         """
         check_fraction("validation_size", validation_size)
         chosen = change_settings(self._preset_training(), max_epochs=max_epochs, **settings)
+        if datamodule is not None:
+            for name in ("batch_size", "sampling"):
+                if settings.get(name) is not None:
+                    raise ValueError(f"`{name}` is up to `datamodule`; leave it out.")
+            input_kind = self.registry_["setup_args"].get("input_kind", "auto")
+            brought = ModuleCells(datamodule, self.genes_, self.classes_, input_kind, self.params_["random_state"])
+            cells, chosen = brought, replace(chosen, batch_size=brought.batch_size)
         cells = self._cells_at_hand(split, validation_size, panels) if cells is None else cells
         chosen = chosen.fit_to(int(cells.class_counts.sum()))
         self.was_interrupted_ = False

@@ -25,6 +25,10 @@ NOVELTY_CELLS = 10_000
 """Training cells, at most, that novelty is learned from."""
 
 
+JUDGED_CELLS = 50_000
+"""Validation cells, at most, that are kept in memory where not all cells are: confidence is fitted on them."""
+
+
 def explained_cells(train: np.ndarray) -> np.ndarray:
     """Those of the training cells, sorted, whose masks give the weight of each gene."""
     if len(train) <= EXPLAINED_CELLS:
