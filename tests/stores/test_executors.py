@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pathlib import Path
 
 def square(job, start, stop, resources):
     """Leave a line with who began it, and die where the job says so."""
+    began = time.monotonic()
     log = Path(job["log"])
     with log.open("a") as lines:
         lines.write(f"{start} {os.getpid()}\\n")
@@ -32,7 +34,8 @@ def square(job, start, stop, resources):
     if start == job.get("fails"):
         raise ValueError(f"row {start} is bad")
     time.sleep(job.get("seconds", 0))
-    return start, [row**2 for row in range(start, stop)], os.getpid(), resources, dict(os.environ)
+    squares = [row**2 for row in range(start, stop)]
+    return start, squares, os.getpid(), resources, dict(os.environ), (began, time.monotonic())
 '''
 
 
@@ -73,8 +76,8 @@ def test_processes_share_the_parts_and_the_threads(work, job):
     pids = {pid for _, _, pid, *_ in results}
     assert len(pids) == 2
     assert os.getpid() not in pids
-    assert {(place.n_threads, place.device) for *_, place, _ in results} == {(3, None)}
-    assert {environment["OMP_NUM_THREADS"] for *_, environment in results} == {"3"}
+    assert {(place.n_threads, place.device) for *_, place, _, _ in results} == {(3, None)}
+    assert {environment["OMP_NUM_THREADS"] for *_, environment, _ in results} == {"3"}
     assert begun(job) == dict.fromkeys([start for start, _ in PARTS], 1)
 
 
@@ -98,7 +101,7 @@ def test_an_error_in_a_process_comes_back_as_it_is(work, job):
 
 def test_no_process_is_left_when_the_caller_stops(work, job):
     results = run_in_processes(work, {**job, "seconds": 0.2}, PARTS, n_jobs=2, n_threads=2)
-    *_, pid, _, _ = next(results)
+    *_, pid, _, _, _ = next(results)
     results.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -129,7 +132,7 @@ def test_workers_share_the_parts(work, job, plan, client):
     check(results)
     assert len({pid for _, _, pid, *_ in results}) == 2
     assert os.getpid() not in {pid for _, _, pid, *_ in results}
-    assert {(place.n_threads, place.device) for *_, place, _ in results} == {(1, None)}
+    assert {(place.n_threads, place.device) for *_, place, _, _ in results} == {(1, None)}
 
 
 def test_a_killed_worker_costs_its_parts_alone(work, job, plan, client):
@@ -188,6 +191,19 @@ def test_what_the_caller_leaves_is_cancelled(work, job, plan, client):
     assert sum(begun(job).values()) < 4 * len(PARTS)
 
 
+def test_a_worker_of_several_threads_computes_one_part_at_a_time_with_all(work, job, plan):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=3, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        results = list(run_on_dask(client, work, {**job, "seconds": 0.02}, PARTS, plan))
+    check(results)
+    assert {place.n_threads for *_, place, _, _ in results} == {3}
+    times = sorted(each[-1] for each in results)
+    assert all(ended <= began for (_, ended), (began, _) in pairwise(times))
+
+
 def test_a_cluster_that_is_gone_is_an_error(work, job, plan):
     distributed = pytest.importorskip("distributed")
     with (
@@ -242,7 +258,7 @@ def test_devices_are_taken_in_turns(work, job, monkeypatch):
     monkeypatch.setattr(_processes, "n_devices", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     results = list(run_in_processes(work, {**job, "seconds": 0.1}, PARTS, n_jobs=3, n_threads=3))
-    seen = {pid: environment["CUDA_VISIBLE_DEVICES"] for _, _, pid, _, environment in results}
+    seen = {pid: environment["CUDA_VISIBLE_DEVICES"] for _, _, pid, _, environment, _ in results}
     assert sorted(seen.values()) == ["4", "4", "7"]
     assert [turn(["tcp://b", "tcp://a", "tcp://c"], f"tcp://{name}", 2) for name in "abc"] == [0, 1, 0]
 
