@@ -1,4 +1,7 @@
-"""Stores annotated by processes and by dask workers: the same bits as one part after the other."""
+"""Stores annotated by dask workers: the same bits as by one process, whatever befalls them.
+
+Processes of `n_jobs` are compared with both in tests/test_scale_parallel.py.
+"""
 
 from __future__ import annotations
 
@@ -8,60 +11,65 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 import sims_tools as sims
-from sims_tools.stores._part_file import PartSummary
-from sims_tools.stores._plan import Plan
-from sims_tools.stores._run_parts import run_parts
-from sims_tools.stores._source import StoreRef
-from sims_tools.tl._annotate_part import AnnotationJob, annotate_part
-from sims_tools.tl._annotate_store import plan_annotation
-from sims_tools.tl._cell_calls import Request
-from sims_tools.tl._mask_modes import MaskMode
+from sims_tools.tl import _annotate_store
 
-N_CELLS, PART = 300, 64
-PARAMS: dict[str, Any] = {
-    "model": "sims", "layer": None, "input_kind": "auto", "top_k": 2, "classes": None, "groupby": None,
-    "min_confidence": 0.5, "reject": 0.05, "reject_by": "cell", "prediction_sets": None, "class_conditional": False,
+ASK: dict[str, Any] = {
+    "part_size": 64, "batch_size": 32, "top_k": 2, "min_confidence": 0.5, "reject": 0.05, "embedding": True,
+    "progress_bar": False,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "atlas.h5ad"
-    sims.data.planted_cells(n_cells=N_CELLS, n_genes=60, n_classes=3, random_state=5).write_h5ad(path)
+    sims.data.planted_cells(n_cells=300, n_genes=60, n_classes=3, random_state=5).write_h5ad(path)
     return path
 
 
-@pytest.fixture
-def plan(store: Path, folder: Path, tmp_path: Path) -> Callable[..., tuple[AnnotationJob, Plan]]:
-    """A plan of its own in a folder of its own."""
-
-    def make(name: str, model: Any = None, **params: Any) -> tuple[AnnotationJob, Plan]:
-        model = sims.models.load(folder) if model is None else model
-        asked = {**PARAMS, "model": model.name, **params}
-        kept = {"masks": MaskMode("full"), "embedding": True, "probabilities": True}
-        request = Request("sims", asked, **kept, batch_size=32, part_size=PART)
-        return plan_annotation(StoreRef(str(store)), model, request, tmp_path / name, resume=False)[:2]
-
-    return make
+@pytest.fixture(scope="module")
+def alone(store: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What is said of the cells in one process."""
+    output = tmp_path_factory.mktemp("alone") / "labels.h5ad"
+    sims.tl.annotate(store, folder, output=output, n_jobs=1, **ASK)
+    return contents(output)
 
 
-def run(job: AnnotationJob, plan: Plan, n_jobs: int | None) -> list[PartSummary]:
-    how: dict[str, Any] = {"plan_file": plan.file, "n_jobs": n_jobs, "progress_bar": False}
-    return list(run_parts(annotate_part, job, plan.left(), **how))
-
-
-def results(plan: Plan) -> dict[str, bytes]:
-    """All that parts hold, to the bit."""
+def contents(path: Path) -> dict[str, bytes]:
+    """All arrays of a file, to the bit."""
     found = {}
-    for number, part in enumerate(plan.finished()):
-        with np.load(part.path) as file:
-            found |= {f"{number} {name}": file[name].tobytes() for name in file.files}
+    with h5py.File(path) as file:
+
+        def take(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and item.shape is not None:
+                found[name] = np.asarray(item).tolist() if item.dtype == object else np.asarray(item).tobytes()
+
+        file.visititems(take)
+    assert {"obs/sims/codes", "obs/sims_novelty", "obsm/X_sims", "obsm/sims_prob"} <= set(found)
     return found
+
+
+@pytest.fixture
+def after_the_first_part(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Do something once, when the first part is done."""
+
+    def plan(act: Callable[[], None]) -> None:
+        run_parts, left = _annotate_store.run_parts, [act]
+
+        def run(*args: Any, **options: Any) -> Iterator[Any]:
+            for summary in run_parts(*args, **options):
+                yield summary
+                if left:
+                    left.pop()()
+
+        monkeypatch.setattr(_annotate_store, "run_parts", run)
+
+    return plan
 
 
 @pytest.fixture(scope="module")
@@ -73,54 +81,53 @@ def client() -> Iterator[Any]:
         yield client
 
 
-@pytest.mark.parametrize("n_jobs", [2, None], ids=["processes", "dask"])
-def test_the_results_are_the_same_to_the_bit(plan, client, n_jobs):
-    alone, together = plan("alone"), plan("together")
-    run(*alone, 1)
-    assert {(each.start, each.stop) for each in run(*together, n_jobs)} == set(alone[1].parts)
-    assert results(together[1]) == results(alone[1])
+def test_dask_workers_say_the_same_to_the_bit(store, folder, alone, client, tmp_path):
+    sims.tl.annotate(store, folder, output=tmp_path / "labels.h5ad", **ASK)
+    assert contents(tmp_path / "labels.h5ad") == alone
 
 
-def test_threads_change_no_bit(plan):
+@pytest.mark.parametrize("name", [None, "pollock"], ids=["kernels", "plain network"])
+def test_threads_change_no_bit(store, folder, planted, tmp_path, name):
     """A network with kernels takes them all; one without takes one, whatever it may use."""
-    cells = sims.data.planted_cells(n_cells=200, n_genes=60, n_classes=3)
-    pollock = sims.tl.train(cells, "cell_type", model="pollock", max_epochs=2, progress_bar=False)
-    before = torch.get_num_threads()
-    for name, model in (("sims", None), ("pollock", pollock)):
-        found = []
-        for n_threads in (1, 3):
-            made = plan(f"{name}{n_threads}", model)
-            torch.set_num_threads(n_threads)
-            try:
-                run(*made, 1)
-                assert torch.get_num_threads() == n_threads
-            finally:
-                torch.set_num_threads(before)
-            found.append(results(made[1]))
-        assert found[0] == found[1]
+    model: Any = folder
+    if name is not None:
+        model = sims.tl.train(planted.copy(), "cell_type", model=name, max_epochs=2, progress_bar=False)
+    found, before = [], torch.get_num_threads()
+    for n_threads in (1, 3):
+        torch.set_num_threads(n_threads)
+        try:
+            sims.tl.annotate(store, model, output=tmp_path / f"{n_threads}.h5ad", n_jobs=1, key_added="sims", **ASK)
+            assert torch.get_num_threads() == n_threads
+        finally:
+            torch.set_num_threads(before)
+        found.append(contents(tmp_path / f"{n_threads}.h5ad"))
+    assert found[0] == found[1]
 
 
-def test_a_worker_killed_in_the_middle_costs_its_parts_alone(plan, client):
-    made = plan("serial")
-    run(*made, 1)
-    expected = results(made[1])
-    job, planned = plan("killed")
-    summaries = run_parts(annotate_part, job, planned.left(), plan_file=planned.file, progress_bar=False)
-    done = [next(summaries)]
-    os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
-    done += list(summaries)
-    assert sorted((each.start, each.stop) for each in done) == planned.parts
-    assert results(planned) == expected
+def test_a_worker_killed_in_the_middle_costs_its_parts_alone(
+    store, folder, alone, client, tmp_path, after_the_first_part
+):
     client.wait_for_workers(2, timeout=30)
+    process = next(iter(client.run(os.getpid).values()))
+    after_the_first_part(lambda: os.kill(process, signal.SIGKILL))
+    sims.tl.annotate(store, folder, output=tmp_path / "labels.h5ad", **ASK)
+    assert contents(tmp_path / "labels.h5ad") == alone
+    assert process not in client.run(os.getpid).values()
 
 
-def test_finished_parts_are_kept_when_the_caller_is_interrupted(plan, client):
-    job, planned = plan("interrupted")
-    summaries = run_parts(annotate_part, job, planned.left(), plan_file=planned.file, progress_bar=False)
-    done = next(summaries)
+def test_finished_parts_are_kept_when_the_caller_is_interrupted(
+    store, folder, alone, client, tmp_path, after_the_first_part, caplog
+):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    output = tmp_path / "labels.h5ad"
+    after_the_first_part(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        summaries.throw(KeyboardInterrupt)
-    left = planned.left()
-    assert (done.start, done.stop) not in left
-    assert {(each.start, each.stop) for each in run(job, planned, None)} == set(left)
-    assert planned.left() == []
+        sims.tl.annotate(store, folder, output=output, **ASK)
+    assert not output.exists()
+    assert list(tmp_path.glob("*.sims-parts/part-*"))
+    with caplog.at_level("INFO", logger="sims_tools"):
+        sims.tl.annotate(store, folder, output=output, n_jobs=1, resume=True, **ASK)
+    assert "parts are there already" in caplog.text
+    assert contents(output) == alone
