@@ -1,0 +1,136 @@
+"""What each of two processes runs in `test_two_processes.py`: trainings whose results each writes to a file of its own.
+
+Called with a folder and the names of trainings.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import torch
+import torch.distributed
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
+
+import sims_tools as sims
+
+TWO: dict[str, Any] = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+RUN: dict[str, Any] = {"max_epochs": 3, "batch_size": 25, "n_top_genes": None, "progress_bar": False}
+TABNET: dict[str, Any] = {**RUN, "n_d": 4, "n_a": 4, "n_steps": 2}
+KILLED: dict[str, Any] = {**TABNET, "n_members": 1, "weight_average": 0.9, "max_epochs": 4}
+EVEN: dict[str, Any] = {**RUN, "batch_size": 38}  # five minibatches of the 190 training cells
+STILL: dict[str, Any] = {"learning_rate": 1e-9, "schedule": "constant", "patience": 2, "max_epochs": 9}
+
+
+def numbered_cells() -> ad.AnnData:
+    """211 cells; counts of the first gene number them."""
+    cells = sims.data.planted_cells(n_cells=211, n_genes=60, n_classes=3)
+    counts = cells.X.tolil()
+    counts[:, 0] = np.arange(1, 212)[:, None]
+    cells.X = counts.tocsr()
+    return cells
+
+
+class Seen(Callback):
+    """Numbers of the cells of each minibatch, epoch by epoch."""
+
+    def __init__(self) -> None:
+        self.train: list[list[list[int]]] = []
+        self.validation: list[list[int]] = []
+
+    def on_train_epoch_start(self, trainer: Any, plan: Any) -> None:
+        self.train.append([])
+        self.validation.append([])
+
+    def on_train_batch_start(self, trainer: Any, plan: Any, batch: Any, batch_idx: int) -> None:
+        self.train[-1].append(_numbers(batch))
+
+    def on_validation_batch_start(self, trainer: Any, plan: Any, batch: Any, batch_idx: int, *_: Any) -> None:
+        self.validation[-1] += _numbers(batch)
+
+
+def _numbers(batch: Any) -> list[int]:
+    return batch["X"].to_dense()[:, 0].round().int().tolist()
+
+
+class Kill(Callback):
+    """End the second process in the middle of the third epoch."""
+
+    def on_train_batch_end(self, trainer: Any, plan: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (trainer.current_epoch, batch_idx, trainer.global_rank) == (2, 1, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def two(folder: Path) -> list[ad.AnnData]:
+    """References that measured different genes."""
+    cells = sims.data.planted_cells(n_cells=200, n_genes=60, n_classes=3)
+    return [cells[:120].copy(), cells[120:, 10:].copy()]
+
+
+TRAININGS: dict[str, dict[str, Any]] = {
+    "actinn": {**EVEN, "model": "actinn"},
+    "pollock": {**RUN, "model": "pollock"},
+    "cell_transformer": {**RUN, "model": "cell_transformer", "width": 8, "n_layers": 1, "n_heads": 2},
+    "sims": TABNET,
+    "sctab": {**TABNET, "preset": "sctab"},
+    "averaged": {**TABNET, "n_members": 1, "weight_average": 0.9, "schedule": "plateau"},
+    "no validation": {**TABNET, "n_members": 1, "weight_average": 0.9, "validation_size": 0.0},
+    "stopped early": {**TABNET, "n_members": 1, **STILL},
+    "balanced": {**EVEN, "model": "actinn", "sampling": "balanced"},
+}
+
+
+def train(name: str, folder: Path, seen: Seen) -> Any:
+    """One training, by its name."""
+    options = {**TWO, "callbacks": seen}
+    if name in TRAININGS:
+        csv = {"logger": CSVLogger(folder, "log")} if name == "actinn" else {}
+        return sims.tl.train(numbered_cells(), "cell_type", **TRAININGS[name], **csv, **options)
+    if name == "references":
+        return sims.tl.sims_train(two(folder), "cell_type", join="outer", n_members=1, **TABNET, **options)
+    if name == "streamed":
+        return sims.tl.train(folder / "cells.h5ad", "cell_type", model="actinn", stream=True, **RUN, **options)
+    if name == "pretrained":
+        return sims.tl.pretrain(numbered_cells(), **TABNET, **options)
+    if name in ("killed", "uninterrupted", "gone on"):
+        others = [seen, *([Kill()] if name == "killed" else [])]
+        kept = {} if name == "uninterrupted" else {"checkpoint": folder / "kept"}
+        return sims.tl.sims_train(numbered_cells(), "cell_type", **KILLED, **kept, **TWO, callbacks=others)
+    if name == "different seeds":
+        seed = int(os.environ["RANK"])
+        return sims.tl.sims_train(numbered_cells(), "cell_type", random_state=seed, **TABNET, **options)
+    raise ValueError(name)
+
+
+def main(folder: Path, names: list[str]) -> None:
+    """Write the results of this process."""
+    found: dict[str, Any] = {}
+    for name in names:
+        seen = Seen()
+        try:
+            model = train(name, folder, seen)
+        except ValueError as error:
+            found[name] = {"error": str(error)}
+            continue
+        model.save(folder / "models" / name)
+        found[name] = {
+            "weights": model.module.state_dict(),
+            "history": {key: values.tolist() for key, values in model.history_by_epoch.items()},
+            "gene_weights": None if model.gene_weights_ is None else list(model.gene_weights_),
+            "described": repr(model._describe()),
+            "train": seen.train,
+            "validation": seen.validation,
+            "rank": torch.distributed.get_rank(),
+        }
+    rank = torch.distributed.get_rank()
+    torch.save(found, folder / f"found-{rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
