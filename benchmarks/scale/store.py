@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def write_store(path: Path, planted: PlantedStore, n_cells: int, *, compression:
     """
     if path.exists():
         raise FileExistsError(f"{path} exists.")
+    warnings.filterwarnings("ignore", message="zarr v3 autosharding|Consolidated metadata is currently not part")
     root, make = _new_zarr(path, compression) if path.suffix == ".zarr" else _new_h5ad(path, compression)
     root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
     write_elem(root, "var", pd.DataFrame(index=[f"gene_{gene}" for gene in range(planted.n_genes)]))
