@@ -68,6 +68,7 @@ def found(folder: Path) -> Found:
     done = run(TORCHRUN, folder, "gone on", "uninterrupted", *script.TRAININGS, *OTHERS)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("Traceback") == 0
+    assert "Minibatches of 25 cells are shared by 2 processes: each sees 12 at a time" in done.stdout
     return read(folder)
 
 

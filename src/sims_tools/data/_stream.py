@@ -130,10 +130,10 @@ class BlockStream:
         return self.batches(self.epoch - 1)
 
     def digest(self) -> str:
-        """Of the cells, by what was learned of all of them when they were read first."""
+        """Of the cells, by what was learned of all of them when they were read first, and of how they are visited."""
         reference = self.reference
         counted = [store.n_stored for store in reference.stores]
-        return digest(self.rows, self._codes, reference.totals, *counted)
+        return digest(self.rows, self._codes, reference.totals, np.array([self._buffer_size]), *counted)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Minibatches of an epoch, labels among them.

@@ -11,11 +11,15 @@ import torch.distributed
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 
+from sims_tools._log import logger as log
 from sims_tools.models._checkpoint import Checkpoint
-from sims_tools.models._training_identity import Identity, differences
+from sims_tools.models._training_identity import INITIAL, Identity, differences
 
 _SCRIPTS = {"ddp": False, "ddp_find_unused_parameters_false": False, "ddp_find_unused_parameters_true": True}
 """Ways to share the work between processes that run the same script, and whether weights may go unused in a step."""
+
+_SMALL_SHARE = 16
+"""Cells of a process and a minibatch below which a warning is given."""
 
 _INSTEAD = 'Write a script that trains with `strategy="ddp"`, and run it by python, torchrun or srun.'
 
@@ -53,22 +57,34 @@ class SameTraining(Callback):
     ----------
     identity
         Gives that of the training, as this process knows it.
+    batch_size
+        Cells of a minibatch, which they share.
     """
 
-    def __init__(self, identity: Callable[[], Identity]) -> None:
-        self._identity = identity
+    def __init__(self, identity: Callable[[], Identity], batch_size: int) -> None:
+        self._identity, self._batch_size = identity, batch_size
 
     def setup(self, trainer: lightning.Trainer, plan: Any, stage: str) -> None:
         """Compare with the first process; all see what any of them sees."""
         if trainer.world_size == 1:
             return
         epochs_found = [each.epochs_found for each in trainer.callbacks if isinstance(each, Checkpoint)]
-        all_of_them: list[Any] = [None] * trainer.world_size
         mine = {**self._identity(), "epochs in the checkpoint": epochs_found}
-        torch.distributed.all_gather_object(all_of_them, mine)
-        for rank, each in enumerate(all_of_them):
-            if differing := differences(all_of_them[0], each):
+        del mine[INITIAL]  # those of the first process are sent to all
+        of_all: list[Any] = [None] * trainer.world_size
+        torch.distributed.all_gather_object(of_all, mine)
+        for rank, each in enumerate(of_all):
+            if differing := differences(of_all[0], each):
                 raise ValueError(
                     f"Process {rank} was given another training than the first: {differing}. Every process has to call "
                     "the same function with the same cells and arguments, and to see the same checkpoint."
                 )
+        share = self._batch_size // trainer.world_size
+        if share < _SMALL_SHARE and trainer.is_global_zero:
+            log.warning(
+                "Minibatches of %d cells are shared by %d processes: each sees %d at a time, of which batch norm takes "
+                "its statistics. Pass a larger `batch_size`, or train on fewer.",
+                self._batch_size,
+                trainer.world_size,
+                share,
+            )

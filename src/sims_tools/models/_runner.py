@@ -132,7 +132,11 @@ def run_training(
     strategy = shared_by(strategy, devices, num_nodes)
     identity = cache(lambda: identify(model, splitter, settings, precision))
     history, keep = HistoryLogger(), KeepWeights.by(settings)
-    ours: list[Callback] = [keep, SeedOfEpoch(model.params_["random_state"]), SameTraining(identity)]
+    ours: list[Callback] = [
+        keep,
+        SeedOfEpoch(model.params_["random_state"]),
+        SameTraining(identity, cast("int", settings.batch_size)),
+    ]
     if checkpoint is not None:
         ours.insert(0, Checkpoint(checkpoint, checkpoint_every, identity(), keep, history))
     others = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)

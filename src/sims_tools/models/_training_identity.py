@@ -14,6 +14,8 @@ from sims_tools.models._storage import package_versions
 Identity = dict[str, Any]
 """Plain values by the name they have in a message."""
 
+INITIAL = "initial weights"
+
 _VERSIONS = ("sims-tools", "torch")
 """Packages whose versions the weights depend on."""
 
@@ -35,7 +37,7 @@ def identify(model: Any, data: Any, settings: TrainingSettings, precision: str |
         **data.digests(),
         "features": digest("\0".join([*model.genes_, "", *model.proteins_]).encode()),
         "classes": digest("\0".join(model.classes_).encode()),
-        "initial weights": _digest_weights(model.module),
+        INITIAL: _digest_weights(model.module),
         **{name: value for name, value in model.params_.items() if name != "network"},
         **model.params_.get("network", {}),
         **asdict(settings),
