@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,9 @@ def append_hdf5(
 
     overlay = Overlay(path)
     try:
-        with h5py.File(overlay, "r+") as root:
-            _write(root, elements, n_obs, uns, replaced)
-        if overlay.failure is not None:
-            raise overlay.failure
+        with overlay.uninterrupted(), h5py.File(overlay, "r+") as root:
+            _write(root, [_checking(each, overlay) for each in elements], n_obs, uns, replaced)
+        overlay.check()
         overlay.commit()
     except BaseException as error:
         overlay.drop()
@@ -88,6 +88,17 @@ def _write(
     del root[_NEW]
     new = [each.slot.removeprefix("obs/") for each in elements if each.slot.startswith("obs/")]
     root["obs"].attrs["column-order"] = columns + [name for name in new if name not in columns]
+
+
+def _checking(element: Element, overlay: Overlay) -> Element:
+    """The same, which stops at the first piece after something has gone wrong."""
+
+    def pieces() -> Iterator[Any]:
+        for piece in element.pieces():
+            overlay.check()
+            yield piece
+
+    return replace(element, pieces=pieces)
 
 
 def check_space(folder: Path, n_bytes: int) -> None:

@@ -29,14 +29,22 @@ def fingerprint(source: Source | ObjectSource) -> dict[str, Any]:
     found.update("\0".join(map(str, source.var.index)).encode())
     for run in _runs(source.n_obs, 64):
         found.update("\0".join(as_text(source.index[run])).encode())
-    matrix = source.rows.matrix
-    group = getattr(matrix, "group", None)
-    arrays = [matrix] if group is None else [group[name] for name in ("data", "indices", "indptr")]
-    for array in arrays:
+    for array, size in _arrays(source):
         found.update(f"{array.shape}{array.dtype}".encode())
-        for run in _runs(array.shape[0], _RUN if array.ndim == 1 else 4):
+        for run in _runs(array.shape[0], size):
             found.update(np.ascontiguousarray(array[run]).view(np.uint8).data)
     return {"cells": source.n_obs, "genes": len(source.var), "content": found.hexdigest()}
+
+
+def _arrays(source: Source | ObjectSource) -> list[tuple[Any, int]]:
+    """Arrays that hold values, and how many of their entries make a run."""
+    if isinstance(source, ObjectSource):
+        sample = source.sample().X
+        return [(values, len(values)) for values in (sample.data, sample.indices, sample.indptr)]
+    group = getattr(source.rows.matrix, "group", None)
+    if group is None:
+        return [(source.rows.matrix, 4)]
+    return [(group[name], _RUN) for name in ("data", "indices", "indptr")]
 
 
 def _runs(length: int, size: int) -> list[slice]:

@@ -9,25 +9,16 @@ applied again.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-PAGE = 4096
-
-_MAGIC = b"sims-tools redo journal 1\n"
-
-
-def journal_of(path: Path) -> Path:
-    """Where the journal of a file is, from when all is written until it is applied."""
-    return path.with_name(f"{path.name}.sims-journal")
-
-
-def _draft_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sims-journal-draft")
+from sims_tools.stores._journal import PAGE, apply_journal, draft_of, journal_of, make_journal, read_at, write_at
 
 
 class Overlay(io.RawIOBase):
@@ -37,10 +28,15 @@ class Overlay(io.RawIOBase):
     ----------
     path
         An HDF5 file, which no one else writes to meanwhile.
+
+    Attributes
+    ----------
+    failure
+        The first thing that went wrong; what is written after it is forgotten.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._dropped = path, False
+        self._path, self._dropped, self._is_kept = path, False, False
         self._file: BinaryIO = path.open("r+b", buffering=0)
         _lock(self._file, path)
         self.old_end = end_of_hdf5(self._file)
@@ -48,7 +44,7 @@ class Overlay(io.RawIOBase):
         self._slots: dict[int, int] = {}
         self.failure: BaseException | None = None
         self._file.truncate(self.old_end)  # what a killed run has left beyond
-        self._draft: BinaryIO = _draft_of(path).open("w+b", buffering=0)
+        self._draft: BinaryIO = draft_of(path).open("w+b", buffering=0)
 
     def readable(self) -> bool:
         """It is."""
@@ -96,12 +92,11 @@ class Overlay(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Write to where the old bytes are not touched."""
         view = memoryview(data).cast("B")
-        if not self._dropped:
+        if not self._dropped and self.failure is None:
             try:
                 self._write(view)
-            except BaseException as error:
-                self.failure = self.failure or error
-                raise
+            except OSError as error:  # HDF5 would not survive it
+                self.failure = error
         self._at += len(view)
         self._size = max(self._size, self._at)
         return len(view)
@@ -130,29 +125,45 @@ class Overlay(io.RawIOBase):
         """Make the changes; h5py must have closed its file before."""
         if self._size > self.old_end:
             self._file.truncate(self._size)
-        _sync(self._file)
-        size = max(self._size, self.old_end)
         pages = sorted(self._slots, key=self._slots.__getitem__)
-        draft = self._draft
-        content = {"pages": pages, "old_end": self.old_end, "size": self._size}
-        content["tail"] = _tail(self._file, self.old_end, size)
-        content["digest"] = _digest_of_pages(draft, len(pages))
-        about = json.dumps(content).encode()
-        write_at(draft, about + len(about).to_bytes(8, "little") + _MAGIC, len(pages) * PAGE)
-        _sync(draft)
-        self._release()
-        os.replace(_draft_of(self._path), journal_of(self._path))
-        _sync_folder(self._path.parent)
+        self._is_kept = True
+        try:
+            make_journal(self._path, self._draft, self._file, pages, old_end=self.old_end, size=self._size)
+        except BaseException:
+            self._is_kept = journal_of(self._path).exists()
+            raise
         apply_journal(self._path)
+        self._release()
+
+    def check(self) -> None:
+        """Raise what has gone wrong so far."""
+        if self.failure is not None:
+            raise self.failure
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Keep Ctrl-C for :meth:`check`: HDF5 would not survive it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def keep(*_: object) -> None:
+            self.failure = self.failure or KeyboardInterrupt()
+
+        before = signal.signal(signal.SIGINT, keep)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def drop(self) -> None:
-        """Leave the file as it was; whatever is written from now on is forgotten."""
-        if self._dropped or self._file.closed:
+        """Leave the file as it was, unless there is a journal; whatever is written from now on is forgotten."""
+        if self._dropped or self._is_kept or self._file.closed:
             return
         self._dropped = True
         self._file.truncate(self.old_end)
         self._draft.close()
-        _draft_of(self._path).unlink(missing_ok=True)
+        draft_of(self._path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the file; h5py has no more to say."""
@@ -183,108 +194,6 @@ def _lock(file: BinaryIO, path: Path) -> None:
         raise OSError(f"`{path}` is open elsewhere, so nothing can be appended to it. Close it there.") from error
     except OSError:  # a file system without locks
         return
-
-
-def recover(path: Path) -> None:
-    """Finish or forget what a killed run was about to change.
-
-    Parameters
-    ----------
-    path
-        An HDF5 file. With a journal it is completed; without one it is as it was, and a draft is deleted.
-
-    Raises
-    ------
-    ValueError
-        The journal is not of this file, or damaged.
-    """
-    _draft_of(path).unlink(missing_ok=True)
-    if journal_of(path).exists():
-        apply_journal(path)
-
-
-def apply_journal(path: Path) -> None:
-    """Write the pages of a journal over those of its file, and delete it; to do so twice does no harm."""
-    journal = journal_of(path)
-    with journal.open("rb") as pages, path.open("r+b", buffering=0) as file:
-        about = _read_about(journal, pages)
-        _check_journal(path, journal, file, about)
-        for slot, page in enumerate(about["pages"]):
-            content = read_at(pages, PAGE, slot * PAGE)
-            write_at(file, content[: about["old_end"] - page * PAGE], page * PAGE)
-        file.truncate(about["size"])
-        _sync(file)
-    journal.unlink()
-
-
-def _read_about(journal: Path, pages: BinaryIO) -> dict[str, Any]:
-    end = os.fstat(pages.fileno()).st_size - len(_MAGIC)
-    try:
-        if read_at(pages, len(_MAGIC), end) != _MAGIC:
-            raise ValueError("it does not end as one")
-        length = int.from_bytes(read_at(pages, 8, end - 8), "little")
-        about: dict[str, Any] = json.loads(read_at(pages, length, end - 8 - length))
-        if about["digest"] != _digest_of_pages(pages, len(about["pages"])):
-            raise ValueError("its digest is another")
-    except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"`{journal}` is no journal of sims-tools, or it is damaged ({error}); delete it.") from error
-    return about
-
-
-def _check_journal(path: Path, journal: Path, file: BinaryIO, about: dict[str, Any]) -> None:
-    """Refuse a journal of another file, or of this one before someone else changed it."""
-    length, size = os.fstat(file.fileno()).st_size, max(about["size"], about["old_end"])
-    same = length in (size, about["size"]) and _tail(file, about["old_end"], size) == about["tail"]
-    if not same:
-        raise ValueError(
-            f"`{journal}` is of another file than `{path}`, or the file was changed after the run that wrote it was "
-            "killed. Delete the journal if the file opens as it should, otherwise take the file from a backup."
-        )
-
-
-def _tail(file: BinaryIO, start: int, stop: int) -> str:
-    """Digest of the first and last bytes that were added."""
-    first = read_at(file, min(PAGE, stop - start), start)
-    last = read_at(file, min(PAGE, stop - start), max(stop - PAGE, start))
-    return hashlib.blake2b(first + last, digest_size=16).hexdigest()
-
-
-def _digest_of_pages(pages: BinaryIO, n_pages: int) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    for slot in range(n_pages):
-        found.update(read_at(pages, PAGE, slot * PAGE))
-    return found.hexdigest()
-
-
-def write_at(file: BinaryIO, data: Any, at: int) -> None:
-    """Write all bytes at a place of a file."""
-    view = memoryview(data).cast("B")
-    file.seek(at)
-    while len(view):
-        view = view[file.write(view) :]
-
-
-def read_at(file: BinaryIO, n: int, at: int) -> bytes:
-    """Bytes at a place of a file, fewer than asked for at its end."""
-    file.seek(at)
-    found = file.read(n)
-    while 0 < len(found) < n and (more := file.read(n - len(found))):
-        found += more
-    return found
-
-
-def _sync(file: BinaryIO) -> None:
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # where a folder cannot be opened
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def end_of_hdf5(file: BinaryIO) -> int:

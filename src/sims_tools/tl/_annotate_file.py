@@ -12,8 +12,9 @@ from sims_tools._log import logger
 from sims_tools.models import ClassifierModel
 from sims_tools.stores._append_hdf5 import append_hdf5, check_space
 from sims_tools.stores._append_zarr import append_zarr, recover_zarr
+from sims_tools.stores._journal import recover
 from sims_tools.stores._new_store import write_new
-from sims_tools.stores._overlay import check_closed, recover
+from sims_tools.stores._overlay import check_closed
 from sims_tools.stores._plan import Plan, parts_folder
 from sims_tools.stores._source import H5AD, ZARR, Source, StoreRef
 from sims_tools.tl._annotate_part import Cells

@@ -86,7 +86,7 @@ def annotate_backed(adata: AnnData, model: ClassifierModel, request: Request, ru
     try:
         results = annotate_into_store(store, model, request, in_memory=True, **how)
     finally:
-        adata.file.open(filename=store.path, filemode="r+")
+        adata.file.open(store.path, "r+")
     write_annotation(adata, request.keys, results or Results())
 
 
