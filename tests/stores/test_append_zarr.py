@@ -76,7 +76,8 @@ def test_stopped_at_every_step_it_opens_and_can_be_finished(
 ):
     before = zarr_store.with_name("before.zarr")
     shutil.copytree(zarr_store, before)
-    steps = [(Path, "rename"), (_append_zarr, "whole_file"), (Path, "unlink"), (zarr, "consolidate_metadata")]
+    steps = [(_append_zarr, name) for name in ("whole_file", "_drop_consolidated", "_take_out")]
+    steps += [(Path, "rename"), (zarr, "consolidate_metadata")]
     n_steps = count_steps(lambda: append(zarr_store, parts, elements), steps)
     assert n_steps > 10
     complete = []
