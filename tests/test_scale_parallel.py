@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("time_limit")
+
 PAGE = Path(__file__).parents[1] / "docs" / "scale" / "parallel.md"
 
 

@@ -19,6 +19,8 @@ import torch
 import sims_tools as sims
 from sims_tools.tl import _annotate_store
 
+pytestmark = pytest.mark.usefixtures("time_limit")
+
 ASK: dict[str, Any] = {
     "part_size": 64, "batch_size": 32, "top_k": 2, "min_confidence": 0.5, "reject": 0.05, "embedding": True,
     "progress_bar": False,
