@@ -41,6 +41,10 @@ class BlockOrder:
     A block is a run of rows. Of those, the cells that are wanted are drawn at a visit. A cell that is to be drawn more
     than once in an epoch is drawn at so many visits to its block, none of which need be near another.
 
+    Visits come in groups, each of which is spread over all rows: of so many neighbouring visits as there are groups,
+    every group gets one, by chance. So groups are like the whole where neighbours are alike, as in a file sorted by
+    class.
+
     Parameters
     ----------
     rows
@@ -53,7 +57,9 @@ class BlockOrder:
         self._ends = np.append(np.searchsorted(rows, starts[1:]), len(rows))
         self._begins = np.append(0, self._ends[:-1])
 
-    def visits(self, draws: np.ndarray | None, rng: np.random.Generator, share: Share) -> Iterator[np.ndarray]:
+    def visits(
+        self, draws: np.ndarray | None, rng: np.random.Generator, share: Share, n_of_group: int
+    ) -> Iterator[np.ndarray]:
         """Positions of the cells to draw at each visit, rising, of the visits of one process.
 
         Parameters
@@ -65,9 +71,11 @@ class BlockOrder:
         share
             The process. Its share begins and ends within a visit, where that makes shares equally large; the last
             process draws the first cells again.
+        n_of_group
+            Cells of a group, about.
         """
         blocks, laps, counts = self._laps(draws)
-        order = rng.permutation(len(blocks))
+        order = _in_groups(len(blocks), -(-int(counts.sum()) // n_of_group), rng)
         blocks, laps, counts = blocks[order], laps[order], counts[order]
         ends = np.cumsum(counts)
         n = int(ends[-1]) if len(ends) else 0
@@ -114,4 +122,14 @@ class BlockOrder:
         if not found:
             return (np.empty(0, np.int64),) * 3
         blocks, laps, sizes = (np.concatenate(each) for each in zip(*found, strict=True))
-        return blocks, laps, sizes
+        order = np.argsort(blocks, kind="stable")
+        return blocks[order], laps[order], sizes[order]
+
+
+def _in_groups(n: int, n_groups: int, rng: np.random.Generator) -> np.ndarray:
+    """An order of n, group after group, each by chance, of which each holds one of `n_groups` neighbours."""
+    stratum = np.arange(n) // max(n_groups, 1)
+    by_chance = np.lexsort((rng.random(n), stratum))
+    group = np.empty(n, np.int64)
+    group[by_chance] = np.arange(n) % max(n_groups, 1)
+    return np.lexsort((rng.random(n), group))

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BLOCK_SIZE, BUFFER_SIZE = 128, 32_768
 """Rows of a block, and cells that are shuffled among each other."""
 
+_BLOCKS_TOGETHER, _SMALLEST_BLOCK = 256, 8
+"""Where a buffer is small, blocks are so that it holds as many as this, as far as they are no smaller than that."""
+
 _LARGEST_BUFFER = 1 << 28
 """Bytes, about, above which fewer cells are shuffled among each other."""
 
@@ -79,7 +82,8 @@ class BlockStream:
         What each reference measured, where that differs: cells are shown through all of them
         (:class:`~sims_tools.data._panels.PanelCells`), with donors from among those in memory.
     block_size, buffer_size
-        Rows of a block, and cells in memory at a time. None is 128, and 32,768 or as many as make 256 MB.
+        Rows of a block, and cells in memory at a time. None is 128, and 32,768; where these make more than 256 MB,
+        fewer cells, in as many blocks.
     """
 
     def __init__(
@@ -101,8 +105,9 @@ class BlockStream:
         self.epoch = 0
         self._panels = panels
         self._codes = reference.labels.codes[rows]
-        self._order = BlockOrder(rows, reference.block_starts(block_size or BLOCK_SIZE))
         self._buffer_size = buffer_size or self._fitting_buffer()
+        fitting = max(_SMALLEST_BLOCK, min(BLOCK_SIZE, self._buffer_size // _BLOCKS_TOGETHER))
+        self._order = BlockOrder(rows, reference.block_starts(block_size or fitting))
         self._few = self._small_classes() if sampling == "balanced" else np.empty(0, np.int64)
         self._held: Buffer | None = None
         self._n_held = int(balanced_draws(self._codes, epoch_rng(0))[self._few].sum()) if len(self._few) else 0
@@ -175,7 +180,7 @@ class BlockStream:
         n_visited = self.share.size(len(self.rows) - self._n_held)
         filling: list[np.ndarray] = []
         n_done = n_shown = n_filling = 0
-        for cells in self._order.visits(draws, rng, self.share):
+        for cells in self._order.visits(draws, rng, self.share, self._buffer_size):
             filling.append(cells)
             n_filling, n_done = n_filling + len(cells), n_done + len(cells)
             due = len(held) * n_done // n_visited - n_shown
