@@ -92,7 +92,7 @@ class Source:
         try:
             _check_format(self.group, store)
             self.var: pd.DataFrame = anndata.io.read_elem(self.group["var"])
-            self.index: Any = self.group["obs"][self.group["obs"].attrs["_index"]]
+            self.index: Any = _names(self.group["obs"][self.group["obs"].attrs["_index"]])
             self.n_obs = int(self.index.shape[0])
             if self.n_obs == 0 or len(self.var) == 0:
                 raise ValueError(f"`{store.location}` is empty: it has {self.n_obs} cells and {len(self.var)} genes.")
@@ -192,6 +192,11 @@ def _check_format(group: Any, store: StoreRef) -> None:
                 f"`{store.location}` was written by anndata before 0.8, to which nothing can be appended. Read and "
                 "write it once with a recent one: `anndata.read_h5ad(path).write_h5ad(new_path)`."
             )
+
+
+def _names(held: Any) -> Any:
+    """The array of an index; with pandas 3, anndata writes one of names that could be missing, as values and a mask."""
+    return held if hasattr(held, "dtype") else held["values"]
 
 
 def as_text(names: np.ndarray) -> np.ndarray:
