@@ -67,6 +67,14 @@ class Kill(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class CtrlC(Callback):
+    """Interrupt all processes in the middle of the third epoch, as a terminal does."""
+
+    def on_train_batch_end(self, trainer: Any, plan: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (trainer.current_epoch, batch_idx, trainer.global_rank) == (2, 1, 0):
+            os.killpg(os.getpgrp(), signal.SIGINT)
+
+
 def two(folder: Path) -> list[ad.AnnData]:
     """References that measured different genes."""
     cells = sims.data.planted_cells(n_cells=200, n_genes=60, n_classes=3)
@@ -102,6 +110,9 @@ def train(name: str, folder: Path, seen: Seen) -> Any:
         others = [seen, *([Kill()] if name == "killed" else [])]
         kept = {} if name == "uninterrupted" else {"checkpoint": folder / "kept"}
         return sims.tl.sims_train(numbered_cells(), "cell_type", **KILLED, **kept, **TWO, callbacks=others)
+    if name == "interrupted":
+        kept = {"checkpoint": folder / "kept", "callbacks": [seen, CtrlC()]}
+        return sims.tl.sims_train(numbered_cells(), "cell_type", **KILLED, **kept, **TWO)
     if name == "different seeds":
         seed = int(os.environ["RANK"])
         return sims.tl.sims_train(numbered_cells(), "cell_type", random_state=seed, **TABNET, **options)
@@ -110,26 +121,31 @@ def train(name: str, folder: Path, seen: Seen) -> Any:
 
 def main(folder: Path, names: list[str]) -> None:
     """Write the results of this process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores Ctrl-C
     found: dict[str, Any] = {}
     for name in names:
-        seen = Seen()
-        try:
-            model = train(name, folder, seen)
-        except ValueError as error:
-            found[name] = {"error": str(error)}
-            continue
-        model.save(folder / "models" / name)
-        found[name] = {
-            "weights": model.module.state_dict(),
-            "history": {key: values.tolist() for key, values in model.history_by_epoch.items()},
-            "gene_weights": None if model.gene_weights_ is None else list(model.gene_weights_),
-            "described": repr(model._describe()),
-            "train": seen.train,
-            "validation": seen.validation,
-            "rank": torch.distributed.get_rank(),
-        }
-    rank = torch.distributed.get_rank()
-    torch.save(found, folder / f"found-{rank}.pt")
+        found[name] = results(name, folder)
+        torch.save(found, folder / f"found-{torch.distributed.get_rank()}.pt")
+
+
+def results(name: str, folder: Path) -> dict[str, Any]:
+    """Of one training; its error where it is refused."""
+    seen = Seen()
+    try:
+        model = train(name, folder, seen)
+    except ValueError as error:
+        return {"error": str(error)}
+    model.save(folder / "models" / name)
+    return {
+        "weights": model.module.state_dict(),
+        "history": {key: values.tolist() for key, values in model.history_by_epoch.items()},
+        "gene_weights": None if model.gene_weights_ is None else list(model.gene_weights_),
+        "described": repr(model._describe()),
+        "interrupted": model.was_interrupted_,
+        "train": seen.train,
+        "validation": seen.validation,
+        "rank": torch.distributed.get_rank(),
+    }
 
 
 if __name__ == "__main__":

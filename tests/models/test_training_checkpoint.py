@@ -114,6 +114,22 @@ def test_several_references_go_on(cells, tmp_path):
     assert in_bytes(train(checkpoint=tmp_path / "kept"), tmp_path / "gone_on") == whole
 
 
+def test_a_stream_goes_on(cells, tmp_path):
+    path = tmp_path / "cells.h5ad"
+    cells.write_h5ad(path)
+
+    def train(**more: Any) -> Any:
+        return sims.tl.sims_train(path, "cell_type", stream=True, sampling="balanced", n_members=1, **SMALL, **more)
+
+    whole = in_bytes(train(), tmp_path / "whole")
+    crashed(train, tmp_path / "kept")
+    assert in_bytes(train(checkpoint=tmp_path / "kept"), tmp_path / "gone_on") == whole
+    with pytest.raises(ValueError, match="holds another training; these differ: cells"):
+        sims.tl.sims_train(
+            path, "cell_type", sampling="balanced", n_members=1, checkpoint=tmp_path / "kept", stream=False, **SMALL
+        )
+
+
 def test_pretraining_goes_on(cells, tmp_path):
     def train(**more: Any) -> Any:
         return sims.tl.pretrain(cells, **SMALL, **more)
@@ -124,7 +140,7 @@ def test_pretraining_goes_on(cells, tmp_path):
 
 
 def test_the_autoencoder_goes_on(cite, tmp_path):
-    sims.models.CITEAutoencoder.setup_mudata(cite, labels_key="rna:cell_type")
+    sims.models.CITEAutoencoder.setup_mudata(cite, labels_key="cell_type")
 
     def train(**more: Any) -> Any:
         model = sims.models.CITEAutoencoder(cite)

@@ -146,13 +146,18 @@ def test_different_trainings_do_not_share_minibatches(found):
         assert "random_state (0 there, 1 here)" in each["error"]
 
 
-def test_lightning_can_start_the_processes(found, folder, tmp_path):
-    done = run((sys.executable,), tmp_path, "averaged")
+def test_lightning_starts_the_processes_and_ctrl_c_leaves_the_model_so_far(found, tmp_path):
+    done = run((sys.executable,), tmp_path, "averaged", "interrupted")
     assert done.returncode == 0, done.stdout
-    alike = read(tmp_path)["averaged"]
-    for each in alike:
+    first, second = (torch.load(tmp_path / f"found-{rank}.pt") for rank in (0, 1))
+    for each in (first["averaged"], second["averaged"]):
         expected = found["averaged"][0]["weights"]
         assert all(torch.equal(values, expected[key]) for key, values in each["weights"].items())
+    assert first["interrupted"]["interrupted"]
+    assert len(first["interrupted"]["history"]["epoch"]) == 2
+    assert "Training was interrupted after 2 epochs" in done.stdout
+    assert sims.models.load(tmp_path / "models" / "interrupted").was_interrupted_
+    assert (tmp_path / "kept" / "training.safetensors").exists()
 
 
 def test_what_was_killed_goes_on_to_the_same_bits(found, folder):
