@@ -23,8 +23,8 @@ class TrainingSettings:
         Passes over the training cells, at most. None fits it to their number: as many as make 40,000 cells, at least
         5, at most 30; more where these make fewer than 200 minibatches.
     batch_size
-        Cells per minibatch; no more than there are training cells. None fits it to their number: 64 up to 4,800
-        cells, then a 75th of them, at most 1,024.
+        Cells per minibatch, on all processes together; no more than there are training cells. None fits it to their
+        number: 64 up to 4,800 cells, then a 75th of them, at most 1,024.
     optimizer
         "Adam" or "AdamW".
     learning_rate, weight_decay
