@@ -61,7 +61,7 @@ class JoinedReference:
     @cached_property
     def totals(self) -> np.ndarray:
         """(n_obs,) total of each cell over all genes of its reference."""
-        return np.concatenate([store.totals for store in self.stores])
+        return self.stores[0].totals if len(self.stores) == 1 else np.concatenate([s.totals for s in self.stores])
 
     @cached_property
     def reference_of(self) -> np.ndarray:

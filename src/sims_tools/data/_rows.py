@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import sparse
 
 from ._cells_in_file import FileCells
 from ._matrix import as_csr, check_matrix, is_column_major, is_dask, is_in_memory, parent_of, run_of_rows
+from ._stored_csr import StoredCSR, is_stored_csr
 
 _COLUMN_MAJOR_READS = 16
 """A CSC matrix is scanned whole at every read, so it is read in few large pieces."""
@@ -71,7 +73,12 @@ class StoredRows:
         """
         if self._rows is not None:
             positions = self._rows[positions]
-        return take_rows(self.matrix, positions, self._columns)
+        return take_rows(self._stored, positions, self._columns)
+
+    @cached_property
+    def _stored(self) -> Any:
+        """The matrix, as it is read quickest."""
+        return StoredCSR(self.matrix) if is_stored_csr(self.matrix) else self.matrix
 
     def read_dense(self, positions: slice | np.ndarray) -> np.ndarray:
         """Some rows, (n, n_vars) float32 array, for values that are mostly not zero.
