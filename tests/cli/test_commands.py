@@ -69,6 +69,29 @@ def test_annotate_writes_an_annotated_copy(files, model):
     assert [each.name for each in out.parent.iterdir()] == ["out.h5ad"]
 
 
+@pytest.mark.parametrize("name", ["stored.h5ad", "stored.zarr"])
+def test_annotate_appends_to_a_store_or_writes_results_alone(files, model, name):
+    store, results = files / name, files / f"results_{name}"
+    query = anndata.read_h5ad(files / "query.h5ad")
+    query.write_zarr(store) if store.suffix == ".zarr" else query.write_h5ad(store)
+    read = anndata.read_zarr if store.suffix == ".zarr" else anndata.read_h5ad
+    options = ("--model", model[0], "--masks", "top", "--n-mask-features", 3, "--no-probabilities")
+    done = _run("annotate", store, "--in-place", "--resume", *options)
+    assert done.exit_code == 0, done.output
+    assert "80 cells annotated" in done.output
+    annotated = read(store)
+    assert annotated.obsm["sims_masks"].getnnz(1).max() <= 3
+    assert "sims_prob" not in annotated.obsm
+    for overwrite in ((), ("--overwrite",)):
+        done = _run("annotate", store, "--results", results, *options, *overwrite)
+        assert done.exit_code == 0, done.output
+        assert list(read(results).obs["sims"]) == list(annotated.obs["sims"])
+    assert read(results).n_vars == 0
+    assert "exists" in _run("annotate", store, "--results", results, *options).stderr
+    assert "one of --output" in _run("annotate", store, "--in-place", "--results", results, *options).stderr
+    assert "one of --output" in _run("annotate", store, *options).stderr
+
+
 def test_quiet_says_nothing(files, model):
     done = _run(
         "annotate", files / "query.h5ad", "--model", model[0], "-o", files / "quiet.h5ad", "--quiet", "--no-masks"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import anndata
 import click
@@ -11,7 +13,9 @@ from anndata import AnnData
 
 from sims_tools import tl
 from sims_tools._whole_file import whole_file
-from sims_tools.models import load
+from sims_tools.models import ClassifierModel, load
+from sims_tools.stores._plan import parts_folder
+from sims_tools.stores._source import read_column
 
 
 def run_train(
@@ -88,48 +92,72 @@ def run_annotate(
     *,
     query: Path,
     model: Path,
-    output: Path,
-    layer: str | None,
-    key_added: str | None,
-    min_confidence: float | None,
-    reject: float | None,
-    reject_by: str,
-    prediction_sets: float | None,
-    top_k: int | None,
-    classes: Sequence[str],
-    groupby: str | None,
-    masks: bool,
-    batch_size: int,
+    output: Path | None,
+    in_place: bool,
+    results: Path | None,
     overwrite: bool,
     quiet: bool,
+    key_added: str | None,
+    classes: Sequence[str],
+    **asked: Any,
 ) -> None:
-    """Annotate a file and write the annotated copy."""
-    _check_free(output, overwrite)
-    adata = anndata.read_h5ad(query)
+    """Annotate a file, a copy of it, or into a file of results."""
+    if sum([output is not None, in_place, results is not None]) != 1:
+        raise click.UsageError("Say where the annotation goes: one of --output, --in-place and --results.")
     trained = load(model)
     key = trained.name if key_added is None else key_added
-    tl.annotate(
-        adata,
-        trained,
-        layer=layer,
-        masks=masks,
-        top_k=top_k,
-        classes=list(classes) or None,
-        groupby=groupby,
-        min_confidence=min_confidence,
-        reject=reject,
-        reject_by=reject_by,
-        prediction_sets=prediction_sets,
-        batch_size=batch_size,
-        progress_bar=not quiet,
-        key_added=key,
-    )
-    write_whole(adata, output)
+    options = {"classes": list(classes) or None, "key_added": key, "progress_bar": not quiet, **asked}
+    if in_place:
+        tl.annotate(query, trained, **options)
+        target = query
+    elif results is not None:
+        new = results.with_name(f".new-{results.name}") if overwrite and results.exists() else results
+        tl.annotate(query, trained, output=new, **options)
+        target = _put_in_place(new, results)
+    else:
+        target = cast("Path", output)
+        _check_free(target, overwrite)
+        _annotate_copy(query, trained, target, options)
     if not quiet:
-        click.echo(f"{adata.n_obs} cells annotated, saved in {output}")
-        for label, count in adata.obs[key].value_counts().items():
-            if count:
-                click.echo(f"  {count:>8}  {label}")
+        _report(target, key)
+
+
+def _annotate_copy(query: Path, model: ClassifierModel, output: Path, options: dict[str, Any]) -> None:
+    """Annotate a copy of a file, which is there whole or not at all."""
+    if options["resume"]:
+        raise click.UsageError("--resume goes with --in-place or --results; an interrupted copy begins anew.")
+    if query.suffix.lower() != ".h5ad":
+        raise click.UsageError(f"--output copies an .h5ad file; for `{query.name}` use --in-place or --results.")
+    if options["reject_by"] == "neighbors":
+        whole = {name: value for name, value in options.items() if name not in ("n_jobs", "resume")}
+        adata = anndata.read_h5ad(query)
+        tl.annotate(adata, model, **whole)
+        write_whole(adata, output)
+        return
+    with whole_file(output) as draft:
+        shutil.copyfile(query, draft)
+        try:
+            tl.annotate(draft, model, **options)
+        finally:
+            shutil.rmtree(parts_folder(draft), ignore_errors=True)
+
+
+def _put_in_place(new: Path, path: Path) -> Path:
+    """Let a store take the place of another one."""
+    if new != path:
+        if path.is_dir():
+            shutil.rmtree(path)
+        new.replace(path)
+    return path
+
+
+def _report(path: Path, key: str) -> None:
+    """Say how many cells each label has."""
+    labels = read_column(path, key).value_counts()
+    click.echo(f"{labels.sum()} cells annotated, saved in {path}")
+    for label, count in labels.items():
+        if count:
+            click.echo(f"  {count:>8}  {label}")
 
 
 def write_whole(adata: AnnData, path: Path) -> None:

@@ -90,9 +90,15 @@ def train(**options: Any) -> None:
 
 
 @main.command()
-@click.argument("query", type=_FILE, metavar="QUERY.h5ad")
+@click.argument("query", type=_STORE, metavar="QUERY")
 @click.option("--model", required=True, type=_PATH, metavar="MODEL", help="Folder of a saved model.")
-@click.option("-o", "--output", required=True, type=_PATH, metavar="OUT.h5ad", help="Annotated copy to write.")
+@click.option("-o", "--output", type=_PATH, metavar="OUT.h5ad", help="Annotated copy of QUERY.h5ad to write.")
+@click.option("--in-place", is_flag=True, help="Append the annotation to QUERY, in place of an output.")
+@click.option("--results", type=_PATH, metavar="OUT", help="Store (.h5ad, .zarr) for the annotation alone.")
+@click.option("--resume", is_flag=True, help="Go on where the same command was interrupted (--in-place, --results).")
+@click.option(
+    "--jobs", "n_jobs", type=int, help="Processes side by side; -1 for one on each core or GPU."
+)
 @_layer
 @click.option("--key-added", metavar="NAME", help="Name for what is written.  [default: the architecture's]")
 @click.option("--min-confidence", type=float, help='Smallest probability that is called; below it, "Unknown".')
@@ -105,12 +111,21 @@ def train(**options: Any) -> None:
 @click.option("--top-k", type=int, help="Write the runners-up, too, down to this rank.")
 @click.option("--class", "classes", multiple=True, metavar="NAME", help="Consider this class only (repeat for more).")
 @click.option("--groupby", metavar="COLUMN", help="Add a majority vote within these groups.")
-@click.option("--masks/--no-masks", default=True, show_default=True, help="Write the feature masks.")
+@click.option(
+    "--masks", type=click.Choice(["full", "top", "mean", "none"]), default="full", show_default=True,
+    help="Feature masks to write: all, the heaviest features of each cell, the mean of each class, none.",
+)  # fmt: skip
+@click.option("--no-masks", "masks", flag_value="none", help="The same as --masks none.")
+@click.option("--n-mask-features", default=10, show_default=True, help="Features of each cell with --masks top.")
+@click.option("--probabilities/--no-probabilities", default=True, show_default=True, help="Write those of all classes.")
 @click.option("--batch-size", default=512, show_default=True, help="Cells at a time.")
 @_overwrite
 @_quiet
 def annotate(**options: Any) -> None:
-    """Label the cells of QUERY.h5ad and write the annotated copy."""
+    """Label the cells of QUERY, an .h5ad or .zarr store that may be larger than memory.
+
+    The annotation goes into a copy (--output), into QUERY itself (--in-place), or into a store of its own (--results).
+    """
     from sims_tools.cli._commands import run_annotate
 
     run_annotate(**options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +19,11 @@ from ._features import PROTEIN, RNA, ROLES, feature_names
 from ._obs_columns import obs_column
 from ._parts import is_mudata, spread_rows
 
-_REMEDY = (
+REMEDY = (
     "Run `sims.tl.annotate(..., masks=True)` first, and give the same `key` here as `key_added` there. Only models "
     "that have masks, as SIMS does, write them."
 )
+_NONE = "The annotation was made with `masks='none'`. "
 _ROWS = 1 << 16  # cells per product: bounds the float64 copy that scipy makes of a float32 block
 
 
@@ -62,10 +64,17 @@ class StoredMasks:
 def read_masks(adata: AnnData | MuData, key: str) -> StoredMasks:
     """The masks that :func:`sims_tools.tl.annotate` left in `adata` under `key`, of all modalities side by side."""
     keys = Keys(key)
+    if has_mean_masks(adata, keys):
+        raise KeyError(
+            f"The annotation {key!r} was made with `masks='mean'`: `adata.uns[{key!r}]['mean_masks']` has the mean "
+            "mask of each class, and there are none of single cells. Annotate with `masks='full'` or `'top'`. The "
+            "means are enough for `sims.tl.rank_mask_genes` and for the heatmap of `sims.pl.feature_masks`."
+        )
     if is_mudata(adata):
         return _masks_of_mudata(adata, keys)
-    check_obsm_key(adata, keys.masks, _REMEDY)
-    check_uns_key(adata, keys.uns, _REMEDY)
+    was_made = "features" in adata.uns.get(keys.uns, {})
+    check_obsm_key(adata, keys.masks, f"{_NONE if was_made else ''}{REMEDY}")
+    check_uns_key(adata, keys.uns, REMEDY)
     genes = _part(adata, keys, keys.masks, ("features", "feature_var_names"), RNA)
     here = np.isin(genes.var_names.astype(str), np.asarray(adata.var_names, dtype=str))
     genes = replace(genes, var_names=np.where(here, genes.var_names, ""))
@@ -75,9 +84,15 @@ def read_masks(adata: AnnData | MuData, key: str) -> StoredMasks:
     return _side_by_side([genes, _part(adata, keys, keys.protein_masks, names, PROTEIN)])
 
 
+def has_mean_masks(adata: AnnData | MuData, keys: Keys) -> bool:
+    """Whether the means of masks were kept in place of them."""
+    entry = adata.uns.get(keys.uns)
+    return isinstance(entry, Mapping) and "mean_masks" in entry
+
+
 def _masks_of_mudata(mdata: MuData, keys: Keys) -> StoredMasks:
     """Masks of the modalities, one row for each cell of the object; zeros for a modality that was not read."""
-    check_uns_key(mdata, keys.uns, _REMEDY)
+    check_uns_key(mdata, keys.uns, REMEDY)
     facts, parts = mdata.uns[keys.uns], []
     for role, names in ((RNA, "features"), (PROTEIN, "protein_features")):
         name = facts.get("modalities", {}).get(role)
@@ -86,13 +101,13 @@ def _masks_of_mudata(mdata: MuData, keys: Keys) -> StoredMasks:
             parts.append(_nothing(mdata.n_obs, own, role))
         if name is None or name not in mdata.mod:
             continue
-        check_obsm_key(mdata.mod[name], keys.masks, _REMEDY)
-        check_uns_key(mdata.mod[name], keys.uns, _REMEDY)
+        check_obsm_key(mdata.mod[name], keys.masks, REMEDY)
+        check_uns_key(mdata.mod[name], keys.uns, REMEDY)
         part = _part(mdata.mod[name], keys, keys.masks, ("features", "feature_var_names"), role)
         rows = mdata.mod[name].obs_names.get_indexer(mdata.obs_names)
         parts.append(replace(part, weights=spread_rows(part.weights, rows)))
     if not any(part.weights.nnz for part in parts):
-        raise KeyError(f"No modality of `mdata` has masks under {keys.masks!r} in its `.obsm`. {_REMEDY}")
+        raise KeyError(f"No modality of `mdata` has masks under {keys.masks!r} in its `.obsm`. {REMEDY}")
     return _side_by_side(parts)
 
 
@@ -111,7 +126,7 @@ def _part(adata: AnnData, keys: Keys, slot: str, names: tuple[str, str], role: s
         if found != weights.shape[1]:
             raise ValueError(
                 f"`adata.obsm[{slot!r}]` has {weights.shape[1]} columns, but `adata.uns[{keys.uns!r}][{name!r}]` "
-                f"names {found} genes. {_REMEDY}"
+                f"names {found} genes. {REMEDY}"
             )
     features, var_names = (np.asarray(facts[name], dtype=object) for name in names)
     if role == PROTEIN:

@@ -31,7 +31,7 @@ def mask_df(
     Parameters
     ----------
     adata
-        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks=True)``.
+        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks="full")``.
     obs_names
         One cell's name, several names, positions, a slice, or a boolean vector over all cells. By default all cells,
         or those of `group`.

@@ -46,7 +46,8 @@ def feature_masks(
     Parameters
     ----------
     adata
-        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks=True)``. It is not changed.
+        Annotated cells with masks: the result of :func:`~sims_tools.tl.annotate`. It is not changed. Of
+        ``masks="mean"`` the heatmap can be drawn, by the annotation itself.
     kind
         `"umap"`: the embedding coloured by label, by confidence, and by the mask weight of each gene.
         `"heatmap"`: labels x genes, mean mask of each label, every gene divided by its maximum.
@@ -86,7 +87,8 @@ def feature_masks(
         if genes is not None:
             raise ValueError("Give either `genes` or `n_genes`, not both.")
         check_positive("n_genes", n_genes)
-    inputs = mask_inputs(adata, key, groupby, genes, _N_GENES[kind] if n_genes is None else n_genes, gene_symbols)
+    n_shown = _N_GENES[kind] if n_genes is None else n_genes
+    inputs = mask_inputs(adata, key, groupby, genes, n_shown, gene_symbols, by_group=kind == "heatmap")
     axes: Axes | list[Axes]
     if kind == "umap":
         if ax is not None:

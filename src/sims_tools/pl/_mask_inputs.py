@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sims_tools._keys import Keys
 from sims_tools._validate import listing
+from sims_tools.data._class_masks import read_grouped_masks
 from sims_tools.data._features import RNA
 from sims_tools.data._mask_stats import StoredMasks, gene_object, group_means, label_codes, read_masks
 from sims_tools.pl._colors import label_colors
@@ -83,11 +84,21 @@ class MaskInputs:
 
 
 def mask_inputs(
-    adata: AnnData | MuData, key: str, groupby: str, genes: Sequence[str] | None, n_genes: int, gene_symbols: str | None
+    adata: AnnData | MuData,
+    key: str,
+    groupby: str,
+    genes: Sequence[str] | None,
+    n_genes: int,
+    gene_symbols: str | None,
+    *,
+    by_group: bool = False,
 ) -> MaskInputs:
-    """Read the masks of `key` and the labels in `groupby`."""
-    stored = read_masks(adata, key)
-    codes, groups = label_codes(adata, groupby)
+    """Read the masks of `key` and the labels in `groupby`; with `by_group`, means of the groups are enough."""
+    if by_group:
+        grouped = read_grouped_masks(adata, key, groupby)
+        stored, codes, groups = grouped.stored, grouped.codes, grouped.groups
+    else:
+        stored, (codes, groups) = read_masks(adata, key), label_codes(adata, groupby)
     if not groups:
         raise ValueError(f"No cell has a label in `adata.obs[{groupby!r}]`.")
     names = _display_names(gene_object(adata, key), stored, gene_symbols)

@@ -170,6 +170,12 @@ def open_group(store: StoreRef, closing: ExitStack) -> Any:
     return zarr.open_group(str(store.path), mode="r")
 
 
+def read_column(path: Path, name: str) -> pd.Series:
+    """A column of `.obs` of a store, which need not have a matrix."""
+    with ExitStack() as closing:
+        return pd.Series(anndata.io.read_elem(open_group(StoreRef(str(path)), closing)["obs"][name]))
+
+
 def _open_remote(store: StoreRef) -> Any:
     try:
         import fsspec  # type: ignore[import-untyped]  # noqa: F401

@@ -69,7 +69,7 @@ def evaluate_masks(
     Parameters
     ----------
     adata
-        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks=True)``.
+        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks="full")``.
     model
         The model that annotated them, or the folder of it.
     labels_key

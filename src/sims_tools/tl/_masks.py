@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, check_positive, listing
+from sims_tools.data._class_masks import read_grouped_masks
 from sims_tools.data._features import RNA
-from sims_tools.data._mask_stats import StoredMasks, gene_object, group_sums, label_codes, read_masks
+from sims_tools.data._mask_stats import StoredMasks, gene_object, group_means
 
 _EPS = 1e-6  # added to both means of the fold change: a gene that nobody else looks at keeps a finite one
 
@@ -43,7 +44,8 @@ def rank_mask_genes(
     Parameters
     ----------
     adata
-        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks=True)``.
+        Annotated cells with masks: the result of :func:`~sims_tools.tl.annotate`. Those of ``masks="mean"`` will do
+        where the groups are the annotation itself; cells without a call are in no group, then.
     groupby
         Column of `adata.obs` that holds the groups; by default the annotation itself. Cells without a label are
         left out, as are categories without cells.
@@ -95,17 +97,15 @@ def rank_mask_genes(
     if n_genes is not None:
         check_positive("n_genes", n_genes)
     groupby = Keys(key).label if groupby is None else groupby
-    codes, groups = label_codes(adata, groupby)
-    stored = _of_modality(read_masks(adata, key), modality)
+    grouped = read_grouped_masks(adata, key, groupby)
+    groups, stored = grouped.groups, _of_modality(grouped.stored, modality)
     if len(groups) < 2:
         raise ValueError(
             f"`adata.obs[{groupby!r}]` holds {len(groups)} group(s) with cells ({listing(groups)}); "
             "ranking sets each group against the rest, so it needs two or more. "
             "For the genes of a single set of cells use `sims.get.mask_df`."
         )
-    inside, outside = _inside_and_outside(
-        group_sums(stored.weights, codes, len(groups)), np.bincount(codes[codes >= 0])
-    )
+    inside, outside = _inside_and_outside(group_means(stored.weights, grouped.codes, len(groups)), grouped.sizes)
     shared = stored.var_names != ""
     names = np.where(stored.modality == RNA, stored.var_names, stored.features)[shared]
     others = gene_object(adata, key).var_names
@@ -138,11 +138,12 @@ def _of_modality(stored: StoredMasks, modality: str | None) -> StoredMasks:
 
 
 def _inside_and_outside(
-    sums: NDArray[np.float64], sizes: NDArray[np.intp]
+    means: NDArray[np.float64], sizes: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean weights in each group and in all the other labelled cells."""
+    sums = means * sizes[:, None]
     rest = np.maximum(sums.sum(axis=0) - sums, 0)  # the difference of two sums may come out a hair below zero
-    return sums / sizes[:, None], rest / (sizes.sum() - sizes)[:, None]
+    return means, rest / (sizes.sum() - sizes)[:, None]
 
 
 def _ranking(
