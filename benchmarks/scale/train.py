@@ -61,7 +61,7 @@ def measured(path: Path, **run: Any) -> tuple[Any, dict[str, float]]:
 
 def speed(folder: Path, n_cells: int, values: int, epochs: int, genes: int | None) -> None:
     print(
-        "| store | GB | cells are | cells/s in epochs | seconds before and after | peak memory, GB |\n"
+        "| store | GB | cells are | cells/s in epochs | seconds before and after | extra memory, GB |\n"
         + "|"
         + "---|" * 6
     )

@@ -16,7 +16,6 @@ from ._dataset import Batch, CellDataset
 from ._kind import InputKind
 from ._minibatch_order import epoch_rng
 from ._panels import PanelCells, Panels
-from ._read_ahead import read_ahead
 from ._sampling import SAMPLINGS, balanced_draws
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class BlockStream:
 
     Blocks of neighbouring rows are visited in shuffled order. As many as make `buffer_size` cells are in memory at a
     time and shuffled; what does not fill a minibatch is shuffled in again with the next ones. The order is a function
-    of seed and epoch. A thread reads ahead.
+    of seed and epoch.
 
     Parameters
     ----------
@@ -154,7 +153,7 @@ class BlockStream:
         left: Buffer | None = None
         size = self._n_of_step
         source: CellDataset | PanelCells | None = None
-        for number, new in enumerate(read_ahead(self._buffers(epoch))):
+        for number, new in enumerate(self._buffers(epoch)):
             buffer = new if left is None else together([left, new])
             rng = epoch_rng(self.seed, _SHUFFLE, epoch, self.share.rank, number)
             buffer = buffer.take(rng.permutation(len(buffer.cells)))
