@@ -96,9 +96,7 @@ def train(**options: Any) -> None:
 @click.option("--in-place", is_flag=True, help="Append the annotation to QUERY, in place of an output.")
 @click.option("--results", type=_PATH, metavar="OUT", help="Store (.h5ad, .zarr) for the annotation alone.")
 @click.option("--resume", is_flag=True, help="Go on where the same command was interrupted (--in-place, --results).")
-@click.option(
-    "--jobs", "n_jobs", type=int, help="Processes side by side; -1 for one on each core or GPU."
-)
+@click.option("--jobs", "n_jobs", type=int, help="Processes side by side; -1 for one on each core or GPU.")
 @_layer
 @click.option("--key-added", metavar="NAME", help="Name for what is written.  [default: the architecture's]")
 @click.option("--min-confidence", type=float, help='Smallest probability that is called; below it, "Unknown".')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sims_tools._log import logger
@@ -39,6 +40,8 @@ def obs_column(data: Any, key: str, argument: str) -> pd.Series:
         column = data.obs[key]
         if isinstance(column, pd.DataFrame):
             raise ValueError(f"`adata.obs` has {column.shape[1]} columns named {key!r}; rename or drop all but one.")
+        if not isinstance(column, pd.Series):  # of an object that is read lazily
+            column = pd.Series(np.asarray(column), index=data.obs_names, name=key)
         return column
     name, _, rest = key.partition(":")
     if name in data.mod and rest in data.mod[name].obs.columns:

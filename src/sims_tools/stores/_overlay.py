@@ -71,7 +71,10 @@ class Overlay(io.RawIOBase):
         """Nothing waits to be written."""
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the length that the file is to have in the end."""
+        """Set the length that the file is to have in the end.
+
+        What was beyond it stays readable where more is written later: HDF5 does not ask for what it has not written.
+        """
         self._size = self._at if size is None else size
         return self._size
 
@@ -85,7 +88,9 @@ class Overlay(io.RawIOBase):
         for page in range(self._at // PAGE, -(-min(self._at + n, self.old_end) // PAGE)):
             if page in self._slots:
                 first, last = max(self._at, page * PAGE), min(self._at + n, page * PAGE + PAGE, self.old_end)
-                view[first - self._at : last - self._at] = self._page(page)[first - page * PAGE : last - page * PAGE]
+                if first < last:
+                    content = self._page(page)[first - page * PAGE : last - page * PAGE]
+                    view[first - self._at : last - self._at] = content
         self._at += n
         return n
 
@@ -123,8 +128,7 @@ class Overlay(io.RawIOBase):
 
     def commit(self) -> None:
         """Make the changes; h5py must have closed its file before."""
-        if self._size > self.old_end:
-            self._file.truncate(self._size)
+        self._file.truncate(max(self._size, self.old_end))
         pages = sorted(self._slots, key=self._slots.__getitem__)
         self._is_kept = True
         try:
