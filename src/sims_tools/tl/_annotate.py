@@ -13,7 +13,7 @@ from sims_tools._keys import Keys
 from sims_tools._validate import check_fraction, check_positive
 from sims_tools.confidence import restrict
 from sims_tools.models import ClassifierModel, load
-from sims_tools.tl._annotate_target import Run, annotate_any
+from sims_tools.tl._annotate_target import Run, annotate_any, check_cells
 from sims_tools.tl._cell_calls import Request
 from sims_tools.tl._mask_modes import mask_mode
 from sims_tools.tl._prediction_sets import check_sets
@@ -217,6 +217,7 @@ def annotate(
     >>> query = cells[400:].copy()
     >>> sims.tl.annotate(query, model, progress_bar=False)
     """
+    check_cells(adata)
     if copy and (output is not None or not hasattr(adata, "copy") or isinstance(adata, list)):
         raise ValueError("`copy` is for an object; of a file, `output` leaves the file as it is.")
     model = load(model) if isinstance(model, str | Path) else model

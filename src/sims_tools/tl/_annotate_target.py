@@ -49,6 +49,17 @@ class Run:
     progress_bar: bool
 
 
+def check_cells(cells: Any) -> None:
+    """Raise where it is nothing that can be annotated, or one of a list is not."""
+    if isinstance(cells, list | tuple):
+        if not cells:
+            raise ValueError("`adata` is an empty list; there is nothing to annotate.")
+        for each in cells:
+            check_cells(each)
+    elif not isinstance(cells, str | Path):
+        check_target(cells)
+
+
 def annotate_object(adata: AnnData | MuData, model: ClassifierModel, request: Request, run: Run) -> None:
     """Annotate an object in this process, and write the results into it."""
     params, where = request.params, ("modalities", "protein_layer", "protein_obsm_key")
@@ -132,8 +143,6 @@ def annotate_list(
     cells: Sequence[Any], model: ClassifierModel, request: Request, run: Run, output: Path | None
 ) -> None:
     """Annotate one after the other; `output` is a folder then, with a file for each."""
-    if not cells:
-        raise ValueError("`adata` is an empty list; there is nothing to annotate.")
     targets: list[Path | None] = [None] * len(cells)
     if output is not None:
         if objects := [type(each).__name__ for each in cells if not isinstance(each, str | Path)]:
@@ -156,7 +165,6 @@ def annotate_any(cells: Any, model: ClassifierModel, request: Request, run: Run,
     if isinstance(cells, str | Path):
         annotate_path(cells, model, request, run, output)
         return
-    check_target(cells)
     if output is not None:
         if is_mudata(cells):
             raise ValueError("`output` takes results of an AnnData or a file of one; write the annotated MuData.")
