@@ -120,6 +120,24 @@ def test_a_failing_disk_leaves_the_file_as_it_was(store, elements, monkeypatch, 
     assert left_over(store) == []
 
 
+@pytest.mark.parametrize("at", [0, 5, 20])
+def test_a_disk_that_cannot_be_read_leaves_the_file_as_it_was(store, elements, monkeypatch, at):
+    before, left, real = store.read_bytes(), [at], _overlay.Overlay._read
+
+    def fail(*args: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(*args)
+
+    monkeypatch.setattr(_overlay.Overlay, "_read", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        append(store, elements)
+    assert left[0] < 0
+    assert store.read_bytes() == before
+    assert left_over(store) == []
+
+
 def test_a_limit_of_the_system_leaves_the_file_as_it_was(store, elements, dies):
     """A real write that fails: the process may not make files longer than this."""
     import resource

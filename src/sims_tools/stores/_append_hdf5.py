@@ -1,4 +1,4 @@
-"""Results appended to an h5ad file, which opens at every moment."""
+"""Results appended to an h5ad file: all of them or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results appended to a zarr store on a disk, which opens at every moment.
+"""Results appended to a zarr store on a disk, which can be read all the while.
 
 They are written beside the store and renamed into it. What is left to do is kept in a list, each entry of which can be
 done twice, so that a run that was killed can be finished.

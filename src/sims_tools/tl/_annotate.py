@@ -67,9 +67,9 @@ def annotate(
         Cells (n_obs, n_vars) to label: AnnData with an array, CSR, CSC, a view, backed, dask or read lazily; or MuData.
         Raw counts are best. An annotation under the same key is replaced; nothing else changes.
         Or the path of a store larger than memory, `.h5ad` or `.zarr`: it is read in parts, and the results are appended
-        to it, without rewriting it. It opens at every moment, as it was before or with the whole annotation; the file
-        of an AnnData that was opened with `backed="r+"` is treated so, too. A URL of a `.zarr` store that fsspec knows
-        is read with `output`. Or a list of any of these.
+        to it, without rewriting it: all of them or none. A run that is killed in its very last step is finished by the
+        next call. The file of an AnnData that was opened with `backed="r+"` is treated so, too. A URL of a `.zarr`
+        store that fsspec knows is read with `output`. Or a list of any of these.
     model
         A trained model, or the folder of a saved one.
     %(layer)s
