@@ -1,7 +1,7 @@
 """What a large atlas needs, reckoned from what was measured: `python -m benchmarks.scale.plan FILE... [--page PAGE]`.
 
 Files are of `python -m benchmarks.scale.annotate`; of each kind the run with the most cells counts. A worker is a dask
-worker of one thread. Nothing is measured here.
+worker of one thread, of the largest store only reading, appending and sizes are taken. Nothing is measured here.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ class PerCell(NamedTuple):
     parts: float
     growth: float
     memory: float
-    n_cells: int
 
 
 def per_cell(results: list[Result]) -> PerCell:
-    """Worker seconds from the run of one dask worker, memory from that of one process."""
+    """Computing and writing by one dask worker, of one thread; the rest of the largest store, by one process."""
     largest = {}
     for each in sorted(results, key=lambda each: each["n_cells"]):
         if each["n"] == 1:
             largest[each["mode"]] = each
     if missing := {"dask", "processes"} - largest.keys():
         raise ValueError(f"There is no run of one worker with {sorted(missing)}; measure it with `--mode`.")
-    run = largest["dask"]
-    n_cells = run["n_cells"]
-    seconds = [run["of_workers"][name] / n_cells for name in ("reading", "computing", "writing")]
-    sizes = [run[name] / n_cells for name in ("size", "part_bytes", "growth")]
-    return PerCell(*seconds, run["committing"] / n_cells, *sizes, largest["processes"]["peak_memory"], n_cells)
+    worker, large = largest["dask"], largest["processes"]
+    computing, writing = (worker["of_workers"][name] / worker["n_cells"] for name in ("computing", "writing"))
+    n_cells = large["n_cells"]
+    reading, committing = large["of_workers"]["reading"] / n_cells, large["committing"] / n_cells
+    sizes = (large[name] / n_cells for name in ("size", "part_bytes", "growth"))
+    return PerCell(reading, computing, writing, committing, *sizes, large["peak_memory"])
 
 
 def requirements(one: PerCell, n_cells: int, n_workers: int, n_gpus: int) -> str:
@@ -81,7 +81,7 @@ def measured(one: PerCell) -> str:
         ("g", "what a cell adds to the store", f"{one.growth:,.0f} bytes"),
         ("m", "peak memory of one process", _bytes(one.memory)),
     ]
-    return table(("", f"of {one.n_cells:,} cells", "measured"), [list(each) for each in lines], numbers_from=2)
+    return table(("", "of one cell", "measured"), [list(each) for each in lines], numbers_from=2)
 
 
 def _micro(seconds: float) -> str:
