@@ -15,7 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
 from scipy import sparse
+
+settings.register_profile("same examples every time", derandomize=True)
+settings.load_profile("same examples every time")
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported, by whomever

@@ -120,12 +120,15 @@ def test_percentiles_leave_what_the_published_filter_leaves(seed):
     chosen, variance = choose_genes(GeneChoice("expression_percentiles"), blocks_of(counts), codes, 3, n_genes)
     shares = counts.astype(float) / np.maximum(counts.sum(1, keepdims=True), 1)
     x, names = np.log2(shares * 1e4 + 1).T, np.arange(n_genes)  # genes x cells, as the tutorial has it
+    at_a_limit: set[int] = set()
     for score in (lambda genes: genes.sum(1), lambda genes: genes.std(1) / genes.mean(1)):
-        values = score(x).round(4)  # genes of one cell have equal coefficients but for rounding
-        low, high = np.percentile(values, [1, 99]).round(4)
+        values = score(x)
+        low, high = np.percentile(values, [1, 99])
+        close = np.isclose(values, low, rtol=1e-4) | np.isclose(values, high, rtol=1e-4)
+        at_a_limit |= set(names[close])  # genes of one cell have equal coefficients but for rounding
         kept = (values >= low) & (values <= high)
         x, names = x[kept], names[kept]
-    np.testing.assert_array_equal(chosen, names)
+    assert set(chosen) ^ set(names) <= at_a_limit
     assert variance.shape == (n_genes,)
     assert n_genes - len(chosen) <= 16
 
