@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+_GAP = 64
+"""Rows between two wanted ones that are read along: a chunk of values holds more, and may be compressed."""
+
+_READ = 4096
+"""Rows that are read at a time at most, where some are read along."""
+
 
 class StoredCSR:
     """Reads runs of rows.
@@ -34,8 +40,14 @@ class StoredCSR:
             return self._run(rows.start, rows.stop)
         if not len(rows):
             return self._run(0, 0)
-        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-        return sparse.vstack([self._run(int(run[0]), int(run[-1]) + 1) for run in runs], format="csr")
+        apart = (np.diff(rows) > _GAP) | (np.diff(rows // _READ) != 0)
+        runs = np.split(rows, np.flatnonzero(apart) + 1)
+        return sparse.vstack([self._some(run) for run in runs], format="csr")
+
+    def _some(self, rows: np.ndarray) -> sparse.csr_matrix:
+        """Rows near each other, read as one run."""
+        block = self._run(int(rows[0]), int(rows[-1]) + 1)
+        return block if len(rows) == block.shape[0] else block[rows - rows[0]]
 
     def _run(self, start: int, stop: int) -> sparse.csr_matrix:
         values, columns, ends = self._arrays
