@@ -17,7 +17,7 @@ from ._named import naming
 from ._panels import Panels
 from ._reference import Proteins, Reference
 from ._shared_genes import SharedGenes
-from ._store import Block, Store
+from ._store import Block, Store, stacked
 
 _SAME = 0.99
 """Share of the counts of a reference on genes that another has, from which on totals of both are the same."""
@@ -148,7 +148,7 @@ class JoinedReference:
             )
             if len(own)
         ]
-        return _stacked(parts)
+        return stacked(parts)
 
     @cached_property
     def _starts(self) -> np.ndarray:
@@ -193,17 +193,11 @@ def _cut(blocks: Iterable[Block], size: int) -> Iterator[Block]:
     for block in blocks:
         held.append(block)
         while (n_held := sum(len(totals) for _, totals in held)) >= size:
-            linear, totals = _stacked(held)
+            linear, totals = stacked(held)
             yield linear[:size], totals[:size]
             held = [(linear[size:], totals[size:])] if n_held > size else []
     if held:
-        yield _stacked(held)
-
-
-def _stacked(blocks: Sequence[Block]) -> Block:
-    linear = blocks[0][0] if len(blocks) == 1 else sparse.vstack([block for block, _ in blocks], format="csr")
-    linear.has_canonical_format = True
-    return linear, np.concatenate([totals for _, totals in blocks])
+        yield stacked(held)
 
 
 def join_labels(labels: Sequence[Labels]) -> Labels:

@@ -20,8 +20,11 @@ _COLUMN_MAJOR_READS = 16
 _SLABS = 8
 """Of a CSC matrix in a file, so many runs of columns are in memory one after the other."""
 
-WORTH_SPANNING = 4
-"""Scattered rows of a file are read as one run where that is at most so many times as long."""
+_SKIPPED = 64
+"""Rows of a dense file without chunks that are rather read along than skipped."""
+
+_READ = 4096
+"""Rows that are in memory at a time, about, before some of them, or of their genes, are taken."""
 
 
 class StoredRows:
@@ -79,6 +82,16 @@ class StoredRows:
     def _stored(self) -> Any:
         """The matrix, as it is read quickest."""
         return StoredCSR(self.matrix) if is_stored_csr(self.matrix) else self.matrix
+
+    def portions(self, positions: np.ndarray) -> list[np.ndarray]:
+        """Rising positions (n,) cut into portions to read one after the other, so that none takes much memory.
+
+        What is stored together, a chunk of a file or of dask, is read for one portion only, as far as rows end with it.
+        """
+        rows = positions if self._rows is None else self._rows[positions]
+        if len(rows) and (np.diff(rows) > 0).all():
+            return np.split(positions, _cuts(self._stored, rows))
+        return np.split(positions, np.arange(_READ, len(rows), _READ))
 
     def read_dense(self, positions: slice | np.ndarray) -> np.ndarray:
         """Some rows, (n, n_vars) float32 array, for values that are mostly not zero.
@@ -155,18 +168,41 @@ def _as_run(positions: np.ndarray) -> slice | np.ndarray:
 
 def _read_file(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
     """Rows of an HDF5 or zarr matrix in any order, also repeated; files are read forwards only."""
-    take = _rows_of_columns if is_column_major(matrix) else _take
-    if isinstance(rows, slice):
-        return take(matrix, rows)
+    if is_column_major(matrix):
+        return _rows_of_columns(matrix, rows)
+    if isinstance(rows, slice) or not len(rows):
+        return as_csr(matrix[rows if isinstance(rows, slice) else slice(0, 0)])
     unique, inverse = np.unique(rows, return_inverse=True)
-    if len(unique) and unique[-1] - unique[0] < WORTH_SPANNING * len(unique):
-        span = slice(int(unique[0]), int(unique[-1]) + 1)
-        return take(matrix, span)[unique[inverse] - unique[0]]
-    return take(matrix, unique)[inverse]
+    parts = []
+    for near in np.split(unique, _cuts(matrix, unique)):
+        first, last = int(near[0]), int(near[-1])
+        part = as_csr(matrix[first : last + 1])
+        parts.append(part if len(near) == part.shape[0] else part[near - first])
+    block = parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
+    return block if len(unique) == len(rows) and (inverse[1:] > inverse[:-1]).all() else block[inverse]
 
 
-def _take(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:
-    return as_csr(matrix[rows])
+def _cuts(matrix: Any, rows: np.ndarray) -> np.ndarray:
+    """Where rising rows are cut into pieces: where a piece is long, and where a chunk of a file lies between two rows.
+
+    Rows of a piece are read in one go, along with what lies between them.
+    """
+    if isinstance(matrix, StoredCSR):
+        return matrix.cuts(rows)
+    if is_column_major(matrix):
+        return np.empty(0, np.int64)
+    if is_dask(matrix):
+        ends = np.cumsum(matrix.chunks[0])
+        return _changes(np.searchsorted(ends, rows, side="right") // max(_READ * len(ends) // int(ends[-1]), 1))
+    if is_in_memory(matrix):
+        return _changes(rows // _READ)
+    size = (getattr(matrix, "chunks", None) or (_SKIPPED,))[0]
+    return np.union1d(_changes(rows // size // max(_READ // size, 1)), np.flatnonzero(np.diff(rows // size) > 1) + 1)
+
+
+def _changes(numbers: np.ndarray) -> np.ndarray:
+    """Positions of numbers that differ from the one before."""
+    return np.flatnonzero(np.diff(numbers)) + 1
 
 
 def _rows_of_columns(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:

@@ -21,12 +21,19 @@ from ._labels import Labels, encode_labels
 from ._matrix import check_matrix, is_in_memory
 from ._obs_columns import obs_column
 from ._reference import of_cells_with_counts
-from ._rows import WORTH_SPANNING, StoredRows
+from ._rows import StoredRows
 
 Block = tuple[sparse.csr_matrix, np.ndarray]
 """Linear values (n, n_genes) and totals (n,)."""
 
 _READ = 4096
+
+
+def stacked(blocks: Sequence[Block]) -> Block:
+    """One below the other."""
+    linear = blocks[0][0] if len(blocks) == 1 else sparse.vstack([block for block, _ in blocks], format="csr")
+    linear.has_canonical_format = True
+    return linear, np.concatenate([totals for _, totals in blocks])
 
 
 @dataclass(frozen=True)
@@ -101,14 +108,7 @@ class Store:
         """
         if isinstance(positions, slice):
             return self._read(positions, match)
-        first, last = int(positions[0]), int(positions[-1])
-        if last - first >= WORTH_SPANNING * len(positions):
-            return self._read(positions, match)
-        linear, totals = self._read(slice(first, last + 1), match)
-        if len(positions) < len(totals):
-            linear, totals = linear[positions - first], totals[positions - first]
-            linear.has_canonical_format = True
-        return linear, totals
+        return stacked([self._read(portion, match) for portion in self._rows.portions(positions)])
 
     def _read(self, positions: slice | np.ndarray, match: GeneMatch) -> Block:
         block = self._rows.read(positions)

@@ -13,6 +13,7 @@ from sims_tools._validate import listing
 
 from ._cells_in_file import FileCells
 from ._read_cells import check_path, read_cells
+from ._stored_matrix import H5AD, ZARR, open_file, stored_matrix
 
 
 def open_cells(path: str | Path, layer: str | None, closing: ExitStack) -> AnnData | FileCells:
@@ -41,37 +42,20 @@ def open_cells(path: str | Path, layer: str | None, closing: ExitStack) -> AnnDa
     """
     path = check_path(path)
     kind = path.suffix.lower()
-    if kind not in (".h5ad", ".zarr"):
+    if kind not in (H5AD, ZARR):
         adata = read_cells(path)
         return adata if layer is None else _of_layer(adata, layer)
-    if kind == ".h5ad":
-        import h5py
-
-        store: Any = closing.enter_context(h5py.File(path, "r"))
-    else:
-        import zarr
-
-        store = zarr.open(str(path), mode="r")
+    store = open_file(path, closing)
     if not _is_current(store):
-        adata = anndata.read_h5ad(path) if kind == ".h5ad" else anndata.read_zarr(path)
+        adata = anndata.read_h5ad(path) if kind == H5AD else anndata.read_zarr(path)
         return adata if layer is None else _of_layer(adata, layer)
-    return FileCells(_matrix(store, layer, path), store["obs"], anndata.io.read_elem(store["var"]), path)
+    return FileCells(stored_matrix(store, layer, path.name), store["obs"], anndata.io.read_elem(store["var"]), path)
 
 
 def _is_current(store: Any) -> bool:
     """Whether each part says how it is written, as it does since anndata 0.8."""
     parts = [store[name] for name in ("obs", "var", "X") if name in store]
     return all("encoding-type" in part.attrs for part in parts)
-
-
-def _matrix(store: Any, layer: str | None, path: Path) -> Any:
-    if layer is not None and layer not in (layers := list(store.get("layers", {}))):
-        raise KeyError(f"`layer={layer!r}` is not in the layers of `{path.name}`, which are {listing(layers)}.")
-    where = "X" if layer is None else f"layers/{layer}"
-    if where not in store or store[where].attrs["encoding-type"] == "null":
-        raise ValueError(f"`{path.name}` has no `.X`; name the layer that holds the counts with `layer=`.")
-    held = store[where]
-    return held if hasattr(held, "dtype") else anndata.io.sparse_dataset(held)
 
 
 def _of_layer(adata: AnnData, layer: str) -> AnnData:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-_GAP = 64
-"""Rows between two wanted ones that are read along: a chunk of values holds more, and may be compressed."""
+_SKIPPED = 1 << 16
+"""Values that are rather read along than skipped, where the file has no chunks: reading anew takes as long."""
 
-_READ = 4096
-"""Rows that are read at a time at most, where some are read along."""
+_READ = 1 << 21
+"""Values that are read at a time, about, where some are read along."""
 
 
 class StoredCSR:
@@ -35,27 +35,27 @@ class StoredCSR:
         """Values and columns in the file, and in memory where each row begins."""
         return self._group["data"], self._group["indices"], self._group["indptr"][:]
 
-    def __getitem__(self, rows: slice | np.ndarray) -> sparse.csr_matrix:
-        if isinstance(rows, slice):
-            return self._run(rows.start, rows.stop)
-        if not len(rows):
-            return self._run(0, 0)
-        apart = (np.diff(rows) > _GAP) | (np.diff(rows // _READ) != 0)
-        runs = np.split(rows, np.flatnonzero(apart) + 1)
-        return sparse.vstack([self._some(run) for run in runs], format="csr")
+    @cached_property
+    def _chunk(self) -> int:
+        """Values of a chunk, which is read and decompressed whole."""
+        return max((array.chunks or (_SKIPPED,))[0] for array in self._arrays[:2])
 
-    def _some(self, rows: np.ndarray) -> sparse.csr_matrix:
-        """Rows near each other, read as one run."""
-        block = self._run(int(rows[0]), int(rows[-1]) + 1)
-        return block if len(rows) == block.shape[0] else block[rows - rows[0]]
-
-    def _run(self, start: int, stop: int) -> sparse.csr_matrix:
+    def __getitem__(self, rows: slice) -> sparse.csr_matrix:
         values, columns, ends = self._arrays
-        indptr = ends[start : stop + 1]
+        indptr = ends[rows.start : rows.stop + 1]
         stored = slice(int(indptr[0]), int(indptr[-1]))
-        block = sparse.csr_matrix((stop - start, self.shape[1]), dtype=values.dtype)
+        block = sparse.csr_matrix((rows.stop - rows.start, self.shape[1]), dtype=values.dtype)
         block.data, block.indices, block.indptr = values[stored], columns[stored], indptr - indptr[0]
         return block
+
+    def cuts(self, rows: np.ndarray) -> np.ndarray:
+        """Where rising rows are cut, so that what lies between two of a piece is read along and chunks are read once.
+
+        That is where a whole chunk lies between them, and where a piece gets long.
+        """
+        begins, ends = (self._arrays[2][rows + at] for at in (0, 1))
+        first, last = begins // self._chunk, np.maximum(ends - 1, begins) // self._chunk
+        return np.flatnonzero((first[1:] - last[:-1] > 1) | (np.diff(first // max(_READ // self._chunk, 1)) > 0)) + 1
 
 
 def is_stored_csr(matrix: Any) -> bool:

@@ -12,12 +12,11 @@ from sims_tools.confidence._sampling import balanced_choice
 from sims_tools.data._dataset import CellDataset
 from sims_tools.data._joined import JoinedReference
 from sims_tools.data._kind import InputKind
-from sims_tools.data._moments import gene_moments
 from sims_tools.data._panels import Panels
 from sims_tools.data._split import stratified_sample
 from sims_tools.data._stream import BlockStream
 from sims_tools.data._stream_module import StreamModule
-from sims_tools.models._training_data import JUDGED_CELLS, NOVELTY_CELLS, KnownCells, explained_cells
+from sims_tools.models._training_data import JUDGED_CELLS, NOVELTY_CELLS, KnownCells, explained_cells, training_moments
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class StreamedCells:
 
     def moments(self, n_genes: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance (n_genes,) of log1p CP10K over the training cells that a gene was measured in."""
-        n_cells = None if self.panels is None else self.panels.n_cells(self.train)
-        return gene_moments(self.reference.linear_blocks(self.train), n_genes, n_cells=n_cells)
+        return training_moments(self.reference.linear_blocks(self.train), self.train, self.panels, n_genes)
 
     def module(self, *, batch_size: int, seed: int, sampling: str) -> StreamModule:
         """Minibatches."""

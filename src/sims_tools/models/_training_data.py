@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+from scipy import sparse
 
 from sims_tools.data._dataset import CellDataset
 from sims_tools.data._moments import gene_moments
@@ -82,6 +84,13 @@ class TrainingData(Protocol):
         ...
 
 
+def training_moments(
+    blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]], train: np.ndarray, panels: Panels | None, n_genes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance (n_genes,) of log1p CP10K over the blocks of the training cells, where a gene was measured."""
+    return gene_moments(blocks, n_genes, n_cells=None if panels is None else panels.n_cells(train))
+
+
 @dataclass(frozen=True)
 class CellsInMemory:
     """A data set all rows of which are at hand.
@@ -114,8 +123,7 @@ class CellsInMemory:
 
     def moments(self, n_genes: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`TrainingData`."""
-        n_cells = None if self.panels is None else self.panels.n_cells(self.train)
-        return gene_moments(self.dataset.linear_blocks(self.train), n_genes, n_cells=n_cells)
+        return training_moments(self.dataset.linear_blocks(self.train), self.train, self.panels, n_genes)
 
     def module(self, *, batch_size: int, seed: int, sampling: str) -> CellSplitter:
         """See :class:`TrainingData`."""

@@ -16,9 +16,9 @@ from anndata import AnnData
 from anndata.io import write_elem
 
 from sims_tools._whole_file import whole_file
+from sims_tools.data._stored_matrix import H5AD
 from sims_tools.stores._append_hdf5 import no_space
 from sims_tools.stores._elements import Element, write_element
-from sims_tools.stores._source import H5AD
 
 
 def write_new(

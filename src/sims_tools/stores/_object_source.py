@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from sims_tools.data._blocks import sample_positions
 from sims_tools.data._matrix import parent_of
 from sims_tools.data._obs_columns import obs_column
 from sims_tools.data._rows import StoredRows
+from sims_tools.stores._cell_source import CellSource
 
 
-class ObjectSource:
+class ObjectSource(CellSource):
     """Reads an AnnData as :class:`~sims_tools.stores._source.Source` reads a store, in this process alone.
 
     Parameters
@@ -44,20 +44,11 @@ class ObjectSource:
         """Itself."""
         return self
 
-    def read(self, rows: slice | np.ndarray) -> AnnData:
+    def obsm_rows(self, rows: slice | np.ndarray) -> Any:
         """As of a store."""
-        values = self.rows.read(rows)
-        obs = pd.DataFrame(index=pd.RangeIndex(values.shape[0]).astype(str))
-        adata = AnnData(values, obs=obs, var=self.var)
-        if self.obsm_key is not None:
-            proteins = self._adata.obsm[self.obsm_key]
-            some = proteins.iloc[rows].set_axis(obs.index) if isinstance(proteins, pd.DataFrame) else proteins[rows]
-            adata.obsm[self.obsm_key] = some.compute() if hasattr(some, "compute") else some
-        return adata
-
-    def sample(self) -> AnnData:
-        """As of a store."""
-        return self.read(sample_positions(self.n_obs))
+        proteins = self._adata.obsm[self.obsm_key]
+        some = proteins.iloc[rows] if isinstance(proteins, pd.DataFrame) else proteins[rows]
+        return some.compute() if hasattr(some, "compute") else some
 
     def obs_column(self, name: str, argument: str) -> pd.Series:
         """As of a store."""

@@ -10,15 +10,12 @@ from typing import Any, Self
 import anndata
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from scipy import sparse
 
 from sims_tools._validate import listing
-from sims_tools.data._blocks import sample_positions
 from sims_tools.data._rows import StoredRows
-
-H5AD, ZARR = ".h5ad", ".zarr"
-"""Kinds of stores, by the ends of their names."""
+from sims_tools.data._stored_matrix import H5AD, ZARR, left_in_file, open_file, stored_matrix
+from sims_tools.stores._cell_source import CellSource
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def is_url(location: object) -> bool:
     return isinstance(location, str) and "://" in location
 
 
-class Source:
+class Source(CellSource):
     """Reads a store; a context manager that closes it.
 
     Parameters
@@ -96,8 +93,9 @@ class Source:
             self.n_obs = int(self.index.shape[0])
             if self.n_obs == 0 or len(self.var) == 0:
                 raise ValueError(f"`{store.location}` is empty: it has {self.n_obs} cells and {len(self.var)} genes.")
-            self.rows = StoredRows.of_matrix(_matrix(self.group, store))
-            self._obsm = None if store.obsm_key is None else _obsm(self.group, store.obsm_key, store)
+            self.rows = StoredRows.of_matrix(stored_matrix(self.group, store.layer, store.location))
+            self.obsm_key = store.obsm_key
+            self._obsm: Any = None if store.obsm_key is None else _obsm(self.group, store.obsm_key, store)
         except BaseException:
             self._closing.close()
             raise
@@ -107,25 +105,6 @@ class Source:
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
-
-    def read(self, rows: slice | np.ndarray) -> AnnData:
-        """Some cells: values as float32 CSR, names of genes, the entry of `.obsm` that is read; cells have no names.
-
-        Parameters
-        ----------
-        rows
-            A run of rows as a slice with start and stop, or indices, which rise.
-        """
-        values = self.rows.read(rows)
-        obs = pd.DataFrame(index=pd.RangeIndex(values.shape[0]).astype(str))
-        adata = AnnData(values, obs=obs, var=self.var)
-        if self.store.obsm_key is not None:
-            adata.obsm[self.store.obsm_key] = _rows_of(self._obsm, rows, obs.index)
-        return adata
-
-    def sample(self) -> AnnData:
-        """Some cells spread evenly over the store, from which is told what its values are."""
-        return self.read(sample_positions(self.n_obs))
 
     def obs_names(self, rows: slice) -> np.ndarray:
         """Names of a run of cells."""
@@ -147,6 +126,13 @@ class Source:
             )
         return pd.Series(anndata.io.read_elem(self.group["obs"][name]))
 
+    def obsm_rows(self, rows: slice | np.ndarray) -> Any:
+        """Of the entry of `.obsm`, an array, a sparse matrix or a frame."""
+        if isinstance(self._obsm, dict):
+            return pd.DataFrame({name: np.asarray(column[rows]) for name, column in self._obsm.items()})
+        values = self._obsm[rows]
+        return values if sparse.issparse(values) else np.asarray(values)
+
     def holds_obsm(self, key: str) -> bool:
         """Whether there is such an entry of `.obsm`."""
         return "obsm" in self.group and key in self.group["obsm"]
@@ -158,16 +144,7 @@ def open_group(store: StoreRef, closing: ExitStack) -> Any:
         return _open_remote(store)
     if not store.path.exists():
         raise FileNotFoundError(f"There is no store `{store.location}`.")
-    if store.kind == H5AD:
-        import h5py
-
-        try:
-            return closing.enter_context(h5py.File(store.path, "r"))
-        except OSError as error:
-            raise ValueError(f"`{store.location}` is not an HDF5 file, or it is damaged: {error}") from error
-    import zarr
-
-    return zarr.open_group(str(store.path), mode="r")
+    return open_file(store.path, closing)
 
 
 def read_column(path: Path, name: str) -> pd.Series:
@@ -210,20 +187,6 @@ def as_text(names: np.ndarray) -> np.ndarray:
     return np.array([name.decode() if isinstance(name, bytes) else str(name) for name in names], dtype=object)
 
 
-def _matrix(group: Any, store: StoreRef) -> Any:
-    layers = list(group["layers"]) if "layers" in group else []
-    if store.layer is not None and store.layer not in layers:
-        raise KeyError(f"`layer={store.layer!r}` is not in the layers of `{store.location}`: {listing(layers)}.")
-    where = "X" if store.layer is None else f"layers/{store.layer}"
-    if where not in group or group[where].attrs["encoding-type"] == "null":
-        raise ValueError(f"`{store.location}` has no `.X`; name the layer that holds the counts with `layer=`.")
-    return _lazy(group[where])
-
-
-def _lazy(held: Any) -> Any:
-    return held if hasattr(held, "dtype") else anndata.io.sparse_dataset(held)
-
-
 def _obsm(group: Any, key: str, store: StoreRef) -> Any:
     held = list(group["obsm"]) if "obsm" in group else []
     if key not in held:
@@ -231,12 +194,4 @@ def _obsm(group: Any, key: str, store: StoreRef) -> Any:
     entry = group["obsm"][key]
     if entry.attrs["encoding-type"] == "dataframe":
         return {str(name): entry[str(name)] for name in entry.attrs["column-order"]}
-    return _lazy(entry)
-
-
-def _rows_of(held: Any, rows: slice | np.ndarray, index: pd.Index) -> Any:
-    """Rows of an entry of `.obsm`, held as an array, a sparse matrix, or the columns of a frame."""
-    if isinstance(held, dict):
-        return pd.DataFrame({name: np.asarray(column[rows]) for name, column in held.items()}, index=index)
-    values = held[rows]
-    return values if sparse.issparse(values) else np.asarray(values)
+    return left_in_file(entry)

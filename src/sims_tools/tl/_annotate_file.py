@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anndata
 
 from sims_tools._log import logger
+from sims_tools.data._stored_matrix import H5AD, ZARR
 from sims_tools.models import ClassifierModel
 from sims_tools.stores._append_hdf5 import append_hdf5, check_space
 from sims_tools.stores._append_zarr import append_zarr, recover_zarr
@@ -16,7 +17,7 @@ from sims_tools.stores._journal import recover
 from sims_tools.stores._new_store import write_new
 from sims_tools.stores._overlay import check_closed
 from sims_tools.stores._plan import Plan, parts_folder
-from sims_tools.stores._source import H5AD, ZARR, Source, StoreRef
+from sims_tools.stores._source import Source, StoreRef
 from sims_tools.tl._annotate_part import Cells
 from sims_tools.tl._annotate_store import annotate_parts, assemble, names_of
 from sims_tools.tl._cell_calls import Request

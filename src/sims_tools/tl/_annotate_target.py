@@ -15,9 +15,10 @@ from sims_tools._validate import listing
 from sims_tools.data._obs_columns import obs_column
 from sims_tools.data._parts import is_mudata
 from sims_tools.data._read_cells import check_path, read_cells
+from sims_tools.data._stored_matrix import H5AD, ZARR
 from sims_tools.models import ClassifierModel
 from sims_tools.stores._object_source import ObjectSource
-from sims_tools.stores._source import H5AD, ZARR, Source, StoreRef, is_url
+from sims_tools.stores._source import Source, StoreRef, is_url
 from sims_tools.tl._annotate_file import annotate_into_memory, annotate_into_new, annotate_into_store
 from sims_tools.tl._annotate_part import Cells, open_cells
 from sims_tools.tl._annotation import describe_annotation
