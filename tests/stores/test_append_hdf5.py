@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,78 @@ from typing import Any
 import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
-from sims_tools.stores import _append_hdf5, _journal, _overlay
+from sims_tools.stores import _append_hdf5, _overlay
 from sims_tools.stores._append_hdf5 import append_hdf5, check_space
-from sims_tools.stores._journal import journal_of, recover
 
 N_OBS = 300
 UNS = ("sims", {"classes": np.array(["B/1", "T"]), "slots": np.array(["obs/sims"])})
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "as anndata writes": {},
+    "latest": {"libver": "latest"},
+    "version 2": {"libver": ("v108", "v108")},
+    "ordered": {"libver": "latest", "track_order": True},
+    "paged": {"fs_strategy": "page"},
+    "unaccounted": {"fs_strategy": "none"},
+    "many": {"n_more": 150},
+    "many, latest": {"n_more": 150, "libver": "latest"},
+}
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are forked")
 
 
 def append(path: Path, elements: list[Any], replaced: list[str] | None = None) -> None:
     append_hdf5(path, elements, N_OBS, uns=UNS, replaced=replaced or [])
+
+
+def laid_out(path: Path, n_more: int = 2, **how: Any) -> Path:
+    """Cells in a file of another layout, with more of everything; room within it is free, as after deleting."""
+    rng = np.random.default_rng(4)
+    more = {f"column {i}": rng.choice(["yes", "no", f"{i}"], N_OBS) for i in range(n_more)}
+    obs = pd.DataFrame({"batch": pd.Categorical(rng.choice(["a", "b"], N_OBS)), "n": np.arange(N_OBS), **more})
+    obs.index = [f"cell {i}" for i in range(N_OBS)]
+    counts = sparse.random(N_OBS, 40, 0.2, format="csr", dtype=np.float32, random_state=0)
+    uns = {f"entry {i}": {"text": "é" * i, "values": np.arange(i)} for i in range(n_more)}
+    adata = ad.AnnData(counts, obs=obs, uns=uns, obsm={"other": np.ones((N_OBS, 2))})
+    with h5py.File(path, "w", **how) as file:
+        file["room"] = np.arange(20_000)
+        ad.io.write_elem(file, "/", adata)
+        for number in range(n_more):
+            file["obs"].attrs[f"note {number}"] = "text" * number
+        file.attrs["nothing"] = h5py.Empty("f4")
+    with h5py.File(path, "r+") as file:
+        if "room" in file:
+            del file["room"]
+    return path
+
+
+def objects(group: h5py.Group) -> dict[str, Any]:
+    """Everything in a file, by path."""
+    found: dict[str, Any] = {}
+    group.visititems(lambda name, item: found.update({name: item}))
+    return found
+
+
+def holds_all(path: Path, old: ad.AnnData, without: list[str]) -> bool:
+    """Whether everything of an AnnData is in a file still, and nothing else but results."""
+    new, gone = ad.read_h5ad(path), {slot.split("/")[1] for slot in without}
+    for axis in ("obs", "obsm", "uns"):
+        for name in set(getattr(old, axis)) - gone:
+            assert name in getattr(new, axis)
+    kept = [name for name in old.obs if name not in gone]
+    pd.testing.assert_frame_equal(new.obs[kept], old.obs[kept])
+    assert (new.X != old.X).nnz == 0
+    for name, entry in old.uns.items():
+        if name.startswith("entry"):
+            assert new.uns[name]["text"] == entry["text"]
+            np.testing.assert_array_equal(new.uns[name]["values"], entry["values"])
+    for name in set(old.obsm) - gone - {"sims_masks", "sims_sets"}:
+        np.testing.assert_array_equal(new.obsm[name], old.obsm[name])
+    return all(name in new.obsm for name in ("sims_masks", "sims_sets", "sims_prob")) and "sims" in new.uns
 
 
 def left_over(path: Path) -> list[str]:
@@ -66,38 +123,88 @@ def test_it_grows_by_the_results_alone_and_takes_the_place_of_earlier_ones(store
     assert list(ad.read_h5ad(store).obs) == ["batch", "n", "sims", "sims_confidence"]
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_killed_at_every_write_it_opens_and_can_be_finished(store, elements, holds, dies, count_steps, half):
-    before = store.read_bytes()
+def test_killed_at_every_step_it_opens_as_it_was_or_complete(store, elements, holds, dies, count_steps):
+    """The superblock is one write of fewer bytes than a sector; all others are also done by half."""
 
-    def partly(file: Any, data: Any, at: int) -> None:
-        file.seek(at)
-        file.write(memoryview(data).cast("B")[: len(data) // 2])
+    def partly(file: Any, data: Any = None, at: int = 0) -> None:
+        if data is not None and at > 0:
+            file.seek(at)
+            file.write(memoryview(data).cast("B")[: len(data) // 2])
 
-    steps = [(_overlay, "write_at"), (_journal, "write_at")]
-    if not half:
-        steps += [(_journal, "sync"), (_journal.os, "replace"), (Path, "unlink")]
+    before, steps = store.read_bytes(), [(_overlay, "write_at"), (_overlay, "sync")]
     n_steps = count_steps(lambda: append(store, elements), steps)
     assert n_steps > 30
-    seen = set[bool]()
-    for at in [*range(0, n_steps - 14, 9), *range(n_steps - 14, n_steps)]:  # the first ones write results, all alike
+    seen = []
+    chosen = [*range(0, n_steps - 14, 9), *range(n_steps - 14, n_steps)]  # the first ones write results, all alike
+    for at in chosen:
         store.write_bytes(before)
-        assert dies(lambda: append(store, elements), steps, at, partly if half else None)
-        has_journal = journal_of(store).exists()
-        seen.add(has_journal)
-        recover(store)
-        assert holds(store) == has_journal
-        append(store, elements, ["obs/sims"] if has_journal else [])
+        assert dies(lambda: append(store, elements), steps, at, partly)
+        is_whole = holds(store)
+        if not is_whole:
+            assert store.read_bytes()[: len(before)] == before
+        append(store, elements, ["obs/sims"] if is_whole else [])
         assert holds(store)
         assert left_over(store) == []
-    assert seen == {False, True}
+        seen.append(is_whole)
+    assert seen == [False] * (len(chosen) - 1) + [True]
 
 
-def test_without_a_journal_old_bytes_are_untouched(store, elements, dies):
-    before, steps = store.read_bytes(), [(_journal.os, "replace")]
-    assert dies(lambda: append(store, elements), steps, 0, None)
-    assert store.read_bytes()[: len(before)] == before
-    assert store.stat().st_size > len(before)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_of_the_old_bytes_the_superblock_alone_changes(tmp_path, elements, holds, layout):
+    """So nothing new can lie among them, and nothing old can be lost."""
+    path = laid_out(tmp_path / "cells.h5ad", **LAYOUTS[layout])
+    old = ad.read_h5ad(path)
+    for replaced in ([], ["obs/sims"], ["obsm/other", "obs/n"]):
+        before = path.read_bytes()
+        append(path, elements, replaced)
+        assert path.read_bytes()[100 : len(before)] == before[100:]
+        assert holds_all(path, old, without=replaced)
+        with h5py.File(path) as file:
+            assert all(
+                h5py.h5o.get_info(each.id).rc == 1 for each in objects(file).values() if each.name != "/uns/again"
+            )
+            assert file.attrs["encoding-type"] == "anndata"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_other_programs_can_go_on_with_the_file(tmp_path, elements, results, layout):
+    path = laid_out(tmp_path / "cells.h5ad", **LAYOUTS[layout])
+    append(path, elements)
+    with h5py.File(path, "r+") as file:
+        del file["obsm/other"], file["obsm/sims_prob"]
+        for name in ("one", "two"):
+            file[f"obsm/{name}"] = np.arange(N_OBS * 200.0).reshape(N_OBS, 200)
+            file["obsm"].attrs[name] = "text" * 100
+    adata = ad.read_h5ad(path)
+    assert set(adata.obsm) == {"sims_masks", "sims_sets", "one", "two"}
+    assert (adata.obsm["one"] == np.arange(N_OBS * 200).reshape(N_OBS, 200)).all()
+    assert (adata.obsm["sims_masks"] != results["obsm/sims_masks"]).nnz == 0
+    append(path, elements)
+    assert holds_all(path, adata, without=[])
+
+
+def test_links_stay_links(store, elements, tmp_path):
+    with h5py.File(tmp_path / "before.h5ad", "w") as other:
+        other["there"] = 3
+    with h5py.File(store, "r+") as file:
+        file["uns/soft"], file["uns/outside"] = h5py.SoftLink("/obs/n"), h5py.ExternalLink("before.h5ad", "/there")
+        file["uns/gone"] = h5py.SoftLink("/nothing")
+        file["uns/again"] = file["obs/n"]
+    append(store, elements)
+    with h5py.File(store) as file:
+        assert file["uns"].get("soft", getlink=True).path == "/obs/n"
+        assert file["uns/outside"][()] == 3
+        assert file["uns"].get("gone", getlink=True).path == "/nothing"
+        assert file["uns/again"] == file["obs/n"] == file["uns/soft"]
+
+
+@pytest.mark.parametrize("how", [{"userblock_size": 512}, {"fs_strategy": "fsm", "fs_persist": True}])
+def test_files_that_it_cannot_be_safe_with_are_refused(tmp_path, elements, how):
+    path = laid_out(tmp_path / "cells.h5ad", **how)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"safely. Give `output='results.h5ad'`"):
+        append(path, elements)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("at", [0, 3, 10, 30])
@@ -173,39 +280,10 @@ def test_interrupted_it_is_as_it_was(store, elements, monkeypatch):
     assert store.read_bytes() == before
 
 
-def test_a_failure_while_old_bytes_are_replaced_leaves_the_journal(store, elements, holds, monkeypatch):
-    def fail(*args: Any) -> None:
-        raise OSError(errno.EIO, "broken")
-
-    with monkeypatch.context() as patched:
-        real = _journal.write_at
-        patched.setattr(
-            _journal, "write_at", lambda file, data, at: (fail if file.name == str(store) else real)(file, data, at)
-        )
-        with pytest.raises(OSError, match="broken"):
-            append(store, elements)
-    assert journal_of(store).exists()
-    recover(store)
-    assert holds(store)
-
-
 def test_a_file_that_is_open_elsewhere_is_left_alone(store, elements):
     with h5py.File(store), pytest.raises(OSError, match="open elsewhere"):
         append(store, elements)
     append(store, elements)
-
-
-def test_a_journal_of_another_file_is_refused(store, elements, dies, tmp_path):
-    assert dies(lambda: append(store, elements), [(Path, "unlink")], 0, None)
-    other = tmp_path / "other.h5ad"
-    ad.AnnData(np.ones((2, 2), np.float32)).write_h5ad(other)
-    shutil.copy(journal_of(store), journal_of(other))
-    with pytest.raises(ValueError, match="is of another file"):
-        recover(other)
-    journal_of(other).write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="no journal of sims-tools"):
-        recover(other)
-    assert ad.read_h5ad(other).shape == (2, 2)
 
 
 def test_a_damaged_file_is_no_hdf5(tmp_path, elements):

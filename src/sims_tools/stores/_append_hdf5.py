@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,13 @@ from anndata.io import write_elem
 
 from sims_tools.stores._elements import Element, write_element
 from sims_tools.stores._overlay import Overlay
+from sims_tools.stores._second_root import Group, address, copy_group, describe
 
 _NEW = "sims-tools-new"
-"""Group for what is written until it is moved to its place."""
+"""Group for what is written until it is moved to its place. The old root has it, the new one not."""
+
+_CHANGED = ("obs", "obsm", "uns")
+"""Groups that results are added to."""
 
 
 def append_hdf5(
@@ -40,15 +44,15 @@ def append_hdf5(
     ------
     OSError
         It cannot be written, on a full disk say; the file is as it was, then.
+    ValueError
+        As :func:`check_hdf5`.
     """
-    import h5py
-
     overlay = Overlay(path)
     try:
-        with overlay.uninterrupted(), h5py.File(overlay, "r+") as root:
-            _write(root, [_checking(each, overlay) for each in elements], n_obs, uns, replaced)
+        with overlay.uninterrupted():
+            root = _write(overlay, [_checking(each, overlay) for each in elements], n_obs, uns, replaced)
         overlay.check()
-        overlay.commit()
+        overlay.commit(root)
     except BaseException as error:
         overlay.drop()
         cause = overlay.failure or error
@@ -62,32 +66,78 @@ def append_hdf5(
 
 
 def _write(
-    root: Any, elements: Sequence[Element], n_obs: int, uns: tuple[str, dict[str, Any]], replaced: Sequence[str]
-) -> None:
-    """All that is new is written before anything is taken out: otherwise HDF5 would write it where that was."""
-    write_elem(root, _NEW, {})
-    for number, element in enumerate(elements):
-        write_element(root, element, n_obs, at=f"{_NEW}/{number}")
-    write_elem(root[_NEW], "uns", uns[1])
-    for name in ("obsm", "uns"):
-        if name not in root:
-            write_elem(root, name, {})
-    columns = [str(name) for name in root["obs"].attrs["column-order"]]
-    for slot in replaced:
-        if slot in root:
-            del root[slot]
-        columns = [name for name in columns if f"obs/{name}" != slot]
-    places = [f"{_NEW}/{number}" for number in range(len(elements))]
-    for source, target in [
-        *zip(places, (each.slot for each in elements), strict=True),
-        (f"{_NEW}/uns", f"uns/{uns[0]}"),
-    ]:
-        if target in root:
-            del root[target]
-        root.move(source, target)
-    del root[_NEW]
-    new = [each.slot.removeprefix("obs/") for each in elements if each.slot.startswith("obs/")]
-    root["obs"].attrs["column-order"] = columns + [name for name in new if name not in columns]
+    overlay: Overlay, elements: Sequence[Element], n_obs: int, uns: tuple[str, dict[str, Any]], replaced: Sequence[str]
+) -> int:
+    """Write what is new beside the old, and a root group of both; returns where it is.
+
+    The file is opened three times: to read, as texts must not be read while others are written; to make a group, by
+    which room in the old bytes may become free; and to write, when HDF5 knows nothing of that room any more.
+    """
+    import h5py
+
+    with h5py.File(overlay, "r") as root:
+        _check_layout(root)
+        about = describe(root, ["/", *_CHANGED])
+        columns = [str(name) for name in root["obs"].attrs["column-order"]]
+    with h5py.File(overlay, "r+") as root:
+        root.create_group(_NEW)
+    with h5py.File(overlay, "r+") as root:
+        places = {f"{_NEW}/{number}": element.slot for number, element in enumerate(elements)}
+        for at, element in zip(places, elements, strict=True):
+            write_element(root, element, n_obs, at=at)
+        write_elem(root[_NEW], "uns", uns[1])
+        places[f"{_NEW}/uns"] = f"uns/{uns[0]}"
+        second = _copy_root(root, about, without={*places.values(), *replaced})
+        for at, slot in places.items():
+            root.move(at, f"{second.name}/{slot}")
+        second["obs"].attrs["column-order"] = _columns(columns, list(places.values()), replaced)
+        return address(second)
+
+
+def _copy_root(root: Any, about: dict[str, Group], *, without: Collection[str]) -> Any:
+    """A second root with all but some slots."""
+    second = copy_group(root, "/", f"{_NEW}/root", about["/"], without=[_NEW, *_CHANGED])
+    for name in _CHANGED:
+        if name in about:
+            members = [slot.removeprefix(f"{name}/") for slot in without if slot.startswith(f"{name}/")]
+            copy_group(root, name, f"{second.name}/{name}", about[name], without=members)
+        else:
+            write_elem(second, name, {})
+    return second
+
+
+def _columns(columns: list[str], slots: Sequence[str], replaced: Sequence[str]) -> list[str]:
+    """Names of the columns of obs, new ones last."""
+    kept = [name for name in columns if f"obs/{name}" not in replaced]
+    new = [slot.removeprefix("obs/") for slot in slots if slot.startswith("obs/")]
+    return kept + [name for name in new if name not in kept]
+
+
+def check_hdf5(path: Path) -> None:
+    """Raise where nothing can be appended to a file, before there is anything.
+
+    Raises
+    ------
+    OSError
+        Someone has it open.
+    ValueError
+        It is no HDF5 file, or of a layout that it cannot be done safely with.
+    """
+    import h5py
+
+    Overlay(path).close()
+    with h5py.File(path) as root:
+        _check_layout(root)
+
+
+def _check_layout(root: Any) -> None:
+    """Refuse files that keep account of free room within them, where HDF5 would write."""
+    _, keeps_account, _ = root.id.get_create_plist().get_file_space_strategy()
+    if keeps_account:
+        raise ValueError(
+            "The HDF5 file keeps account of its free space (`fs_persist`), so nothing can be appended to it safely. "
+            "Give `output='results.h5ad'`, or copy it with `h5repack` first."
+        )
 
 
 def _checking(element: Element, overlay: Overlay) -> Element:

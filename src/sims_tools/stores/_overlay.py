@@ -1,10 +1,9 @@
 """An HDF5 file that is added to so that it is as it was before or complete, whenever who does it is killed.
 
 HDF5 itself does not promise this: who is killed while it writes leaves a file that may not open. So it writes through a
-file object. What lies beyond the old end of the file goes there at once, where nothing points yet. What would change
-the old bytes, a few pages of descriptions, goes to a draft beside the file. When HDF5 has closed the file, the draft is
-made a journal in one step, and only then are its pages written over those of the file, which takes no longer than so
-many small writes. Who is killed in between leaves the journal, and it is applied when the file is next annotated.
+file object. What lies beyond the old end of the file goes there, where nothing points yet. What would change the old
+bytes is kept in memory, for HDF5 to read, and forgotten in the end: what is new begins at a root group of its own, and
+the file becomes another by one write of its superblock, which names that group.
 """
 
 from __future__ import annotations
@@ -18,11 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sims_tools.stores._journal import PAGE, apply_journal, draft_of, journal_of, make_journal, read_at, write_at
+from sims_tools.stores._file_bytes import read_at, sync, write_at
+from sims_tools.stores._superblock import read_superblock
+
+_PAGE = 4096
 
 
 class Overlay(io.RawIOBase):
-    """A file that h5py writes to; nothing of it that was there before changes until :meth:`commit`.
+    """A file that h5py writes to; what was there before does not change, but for the superblock by :meth:`commit`.
 
     Parameters
     ----------
@@ -31,20 +33,26 @@ class Overlay(io.RawIOBase):
 
     Attributes
     ----------
+    old_end
+        Length that the file had; what begins there or later is new.
     failure
         The first thing that went wrong; what is written after it is forgotten.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._dropped, self._is_kept = path, False, False
+        self._dropped = self._is_kept = False
         self._file: BinaryIO = path.open("r+b", buffering=0)
-        _lock(self._file, path)
-        self.old_end = end_of_hdf5(self._file)
+        try:
+            _lock(self._file, path)
+            self._superblock = read_superblock(self._file)
+        except BaseException:
+            self._file.close()
+            raise
+        self.old_end = min(self._superblock.end, os.fstat(self._file.fileno()).st_size)
         self._size, self._at = self.old_end, 0
-        self._slots: dict[int, int] = {}
+        self._changed: dict[int, bytes] = {}
         self.failure: BaseException | None = None
         self._file.truncate(self.old_end)  # what a killed run has left beyond
-        self._draft: BinaryIO = draft_of(path).open("w+b", buffering=0)
 
     def readable(self) -> bool:
         """It is."""
@@ -94,11 +102,11 @@ class Overlay(io.RawIOBase):
         found = read_at(self._file, n, self._at)
         view[: len(found)] = found
         view[len(found) : n] = bytes(n - len(found))
-        for page in range(self._at // PAGE, -(-min(self._at + n, self.old_end) // PAGE)):
-            if page in self._slots:
-                first, last = max(self._at, page * PAGE), min(self._at + n, page * PAGE + PAGE, self.old_end)
+        for page in range(self._at // _PAGE, -(-min(self._at + n, self.old_end) // _PAGE)):
+            if page in self._changed:
+                first, last = max(self._at, page * _PAGE), min(self._at + n, page * _PAGE + _PAGE, self.old_end)
                 if first < last:
-                    content = self._page(page)[first - page * PAGE : last - page * PAGE]
+                    content = self._changed[page][first - page * _PAGE : last - page * _PAGE]
                     view[first - self._at : last - self._at] = content
 
     def write(self, data: Any) -> int:
@@ -116,35 +124,36 @@ class Overlay(io.RawIOBase):
     def _write(self, view: memoryview) -> None:
         at, end = self._at, self._at + len(view)
         while at < min(end, self.old_end):
-            page = at // PAGE
-            last = min(end, (page + 1) * PAGE, self.old_end)
+            page = at // _PAGE
+            last = min(end, (page + 1) * _PAGE, self.old_end)
             content = bytearray(self._page(page))
-            content[at - page * PAGE : last - page * PAGE] = view[at - self._at : last - self._at]
-            slot = self._slots.setdefault(page, len(self._slots))
-            write_at(self._draft, content, slot * PAGE)
+            content[at - page * _PAGE : last - page * _PAGE] = view[at - self._at : last - self._at]
+            self._changed[page] = bytes(content)
             at = last
         if at < end:
             write_at(self._file, view[at - self._at :], at)
 
     def _page(self, page: int) -> bytes:
-        """A page of the old file as it would be; zeros stand beyond its end."""
-        if page in self._slots:
-            return read_at(self._draft, PAGE, self._slots[page] * PAGE)
-        found = read_at(self._file, min(PAGE, self.old_end - page * PAGE), page * PAGE)
-        return found + bytes(PAGE - len(found))
+        """A page of the old file as it would be."""
+        if page in self._changed:
+            return self._changed[page]
+        return read_at(self._file, min(_PAGE, self.old_end - page * _PAGE), page * _PAGE)
 
-    def commit(self) -> None:
-        """Make the changes; h5py must have closed its file before."""
-        self._file.truncate(max(self._size, self.old_end))
-        pages = sorted(self._slots, key=self._slots.__getitem__)
+    def commit(self, root: int) -> None:
+        """Make another group the root of the file; h5py must have closed it before.
+
+        The superblock lies within one sector of a disk, which is written whole or not at all.
+
+        Parameters
+        ----------
+        root
+            Where the group is. Neither it nor what is new below it may lie in the old bytes.
+        """
+        self._file.truncate(self._size)
+        sync(self._file)
         self._is_kept = True
-        try:
-            make_journal(self._path, self._draft, self._file, pages, old_end=self.old_end, size=self._size)
-        except BaseException:
-            self._is_kept = journal_of(self._path).exists()
-            raise
-        apply_journal(self._path)
-        self._release()
+        write_at(self._file, self._superblock.pointing(root, self._size), 0)
+        sync(self._file)
 
     def check(self) -> None:
         """Raise what has gone wrong so far."""
@@ -168,29 +177,17 @@ class Overlay(io.RawIOBase):
             signal.signal(signal.SIGINT, before)
 
     def drop(self) -> None:
-        """Leave the file as it was, unless there is a journal; whatever is written from now on is forgotten."""
+        """Leave the file as it was, unless it has a new root; whatever is written from now on is forgotten."""
         if self._dropped or self._is_kept or self._file.closed:
             return
         self._dropped = True
         self._file.truncate(self.old_end)
-        self._draft.close()
-        draft_of(self._path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of the file; h5py has no more to say."""
         self.drop()
-        self._release()
-        super().close()
-
-    def _release(self) -> None:
         self._file.close()
-        self._draft.close()
-
-
-def check_closed(path: Path) -> None:
-    """Raise OSError where someone has a file open."""
-    with path.open("r+b", buffering=0) as file:
-        _lock(file, path)
+        super().close()
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
@@ -205,24 +202,3 @@ def _lock(file: BinaryIO, path: Path) -> None:
         raise OSError(f"`{path}` is open elsewhere, so nothing can be appended to it. Close it there.") from error
     except OSError:  # a file system without locks
         return
-
-
-def end_of_hdf5(file: BinaryIO) -> int:
-    """The length that an HDF5 file has by its own account; more than that holds nothing.
-
-    Of a file that begins with a block of someone else's, and of versions not known here, it is that of the file. It
-    stands in the superblock, at a place that depends on its version (HDF5 File Format Specification, section II.A).
-    """
-    length = os.fstat(file.fileno()).st_size
-    start = 0
-    while start < length:
-        head = read_at(file, 96, start)
-        if head[:8] == b"\x89HDF\r\n\x1a\n":
-            place = {0: 40, 1: 44, 2: 28, 3: 28}.get(head[8])
-            width = head[13] if head[8] < 2 else head[9]
-            if place is None or width != 8:
-                return length
-            first, end = (int.from_bytes(head[at : at + 8], "little") for at in (place - 16, place))
-            return length if first else min(end, length)
-        start = start * 2 or 512
-    raise ValueError("There is no HDF5 superblock in the file: it is damaged, or of another kind.")

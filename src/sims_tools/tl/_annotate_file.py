@@ -11,11 +11,9 @@ import anndata
 from sims_tools._log import logger
 from sims_tools.data._stored_matrix import H5AD, ZARR
 from sims_tools.models import ClassifierModel
-from sims_tools.stores._append_hdf5 import append_hdf5, check_space
+from sims_tools.stores._append_hdf5 import append_hdf5, check_hdf5, check_space
 from sims_tools.stores._append_zarr import append_zarr, recover_zarr
-from sims_tools.stores._journal import recover
 from sims_tools.stores._new_store import write_new
-from sims_tools.stores._overlay import check_closed
 from sims_tools.stores._plan import Plan, parts_folder
 from sims_tools.stores._source import Source, StoreRef
 from sims_tools.tl._annotate_part import Cells
@@ -164,8 +162,7 @@ def check_appendable(store: StoreRef) -> None:
         if not os.access(each, os.W_OK):
             raise PermissionError(f"`{each}` cannot be written to; give `output='results.h5ad'` where it can be.")
     if store.kind == H5AD:
-        check_closed(path)
-        recover(path)
+        check_hdf5(path)
     else:
         recover_zarr(parts_folder(path))
 
