@@ -32,9 +32,10 @@ def key(line: Line) -> Key:
 
 
 class Writer:
-    """Appends lines to a file, each at once; a torn last line is cut off first."""
+    """Appends lines to a file, each at once, and prints them where asked to; a torn last line is cut off first."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, prints: bool = False) -> None:
+        self.prints = prints
         if path.exists():
             text = path.read_text()
             whole = text[: text.rfind("\n") + 1]
@@ -43,5 +44,8 @@ class Writer:
         self.file = path.open("a")
 
     def __call__(self, section: str, line: Line) -> None:
-        self.file.write(json.dumps({"section": section, **line}) + "\n")
+        text = json.dumps({"section": section, **line})
+        self.file.write(text + "\n")
         self.file.flush()
+        if self.prints:
+            print(text, flush=True)

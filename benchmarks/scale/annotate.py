@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.lines import Writer
 from benchmarks.speed import machine
 
 import sims_tools as sims
@@ -85,20 +86,14 @@ def main() -> None:
     model = trained(planted, chosen.training_cells, chosen.folder)
     import torch
 
-    with chosen.out.open("w") as out:
-
-        def put(section: str, result: dict[str, Any]) -> None:
-            line = json.dumps({"section": section, **result})
-            print(line, flush=True)
-            out.write(line + "\n")
-            out.flush()
-
-        put("machine", {"kind": "scale", **machine.describe(torch.get_num_threads(), "wall")})
-        for path, about in stores(chosen, planted):
-            for mode in chosen.mode:
-                kind, n = mode.split(":")
-                how = {"mode": kind, "n": int(n), "masks": chosen.masks, "part_size": chosen.parts}
-                put("annotate", {**measure(store=str(path), model=str(model), **how), **about})
+    chosen.out.unlink(missing_ok=True)
+    put = Writer(chosen.out, prints=True)
+    put("machine", {"kind": "scale", **machine.describe(torch.get_num_threads(), "wall")})
+    for path, about in stores(chosen, planted):
+        for mode in chosen.mode:
+            kind, n = mode.split(":")
+            how = {"mode": kind, "n": int(n), "masks": chosen.masks, "part_size": chosen.parts}
+            put("annotate", {**measure(store=str(path), model=str(model), **how), **about})
 
 
 if __name__ == "__main__":

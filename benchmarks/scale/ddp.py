@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.lines import Writer
 from benchmarks.speed import machine
 
 from .ddp_job import MARK
@@ -50,30 +51,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     about = {name: getattr(chosen, name) for name in ("cells", "genes", "values", "epochs", "seed")}
-    with chosen.out.open("w") as out:
-
-        def put(section: str, result: dict[str, Any]) -> None:
-            line = json.dumps({"section": section, **result})
-            print(line, flush=True)
-            out.write(line + "\n")
-            out.flush()
-
-        put("machine", {"kind": "ddp", **machine.describe(1, "wall")})
-        for batch_size in chosen.batch_size:
-            alone: dict[int, float] = {}
-            best: dict[str, float] = {}
-            for number in range(chosen.rounds):
-                for mode in chosen.mode:
-                    processes, threads = map(int, mode.split("x"))
-                    found = measure(processes, threads, batch_size=batch_size, **about)
-                    put("ddp", {"mode": mode, "round": number, **found})
-                    best[mode] = max(best.get(mode, 0.0), found["cells_per_second"])
-                    if processes == 1:
-                        alone[threads] = best[mode]
-            for mode, rate in best.items():
+    chosen.out.unlink(missing_ok=True)
+    put = Writer(chosen.out, prints=True)
+    put("machine", {"kind": "ddp", **machine.describe(1, "wall")})
+    for batch_size in chosen.batch_size:
+        alone: dict[int, float] = {}
+        best: dict[str, float] = {}
+        for number in range(chosen.rounds):
+            for mode in chosen.mode:
                 processes, threads = map(int, mode.split("x"))
-                shared = rate / (processes * alone[threads]) if threads in alone else None
-                put("best", {"mode": mode, "batch_size": batch_size, "cells_per_second": rate, "efficiency": shared})
+                found = measure(processes, threads, batch_size=batch_size, **about)
+                put("ddp", {"mode": mode, "round": number, **found})
+                best[mode] = max(best.get(mode, 0.0), found["cells_per_second"])
+                if processes == 1:
+                    alone[threads] = best[mode]
+        for mode, rate in best.items():
+            processes, threads = map(int, mode.split("x"))
+            shared = rate / (processes * alone[threads]) if threads in alone else None
+            put("best", {"mode": mode, "batch_size": batch_size, "cells_per_second": rate, "efficiency": shared})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 from scipy import sparse
 
 from sims_tools.stores import _append_hdf5, _overlay
-from sims_tools.stores._append_hdf5 import append_hdf5, check_space
+from sims_tools.stores._append_hdf5 import append_hdf5, check_hdf5, check_space
 
 N_OBS = 300
 UNS = ("sims", {"classes": np.array(["B/1", "T"]), "slots": np.array(["obs/sims"])})
@@ -202,6 +202,8 @@ def test_links_stay_links(store, elements, tmp_path):
 def test_files_that_it_cannot_be_safe_with_are_refused(tmp_path, elements, how):
     path = laid_out(tmp_path / "cells.h5ad", **how)
     before = path.read_bytes()
+    with pytest.raises(ValueError, match="safely"):
+        check_hdf5(path)
     with pytest.raises(ValueError, match=r"safely. Give `output='results.h5ad'`"):
         append(path, elements)
     assert path.read_bytes() == before
