@@ -84,13 +84,13 @@ def speed(folder: Path, n_cells: int, values: int, epochs: int, genes: int | Non
 @contextmanager
 def buffer_of(n_cells: int | None) -> Iterator[None]:
     """Streams with so many cells in memory, where it is said."""
-    before = stream_defaults.BUFFER_SIZE, stream_defaults._SMALLEST_BUFFER
+    before = stream_defaults._MOST_CELLS, stream_defaults._SMALLEST_BUFFER
     if n_cells is not None:
-        stream_defaults.BUFFER_SIZE = stream_defaults._SMALLEST_BUFFER = n_cells
+        stream_defaults._MOST_CELLS = stream_defaults._SMALLEST_BUFFER = n_cells
     try:
         yield
     finally:
-        stream_defaults.BUFFER_SIZE, stream_defaults._SMALLEST_BUFFER = before
+        stream_defaults._MOST_CELLS, stream_defaults._SMALLEST_BUFFER = before
 
 
 def accuracy(data: Path, sets: list[str], seeds: list[int], share: float) -> None:

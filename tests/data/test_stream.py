@@ -131,7 +131,7 @@ def test_each_cell_once_whatever_the_sizes(n, block, buffer, batch, world, data)
 class _Blocks:
     """What the order of blocks is made of."""
 
-    n_values = 10
+    n_values, rows_of_chunk = 10, 1
 
     def __init__(self, rows: np.ndarray, block: int) -> None:
         self.totals = np.ones(400)

@@ -39,7 +39,7 @@ def path(whole: ad.AnnData, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 1,500 cells, a third is in memory at a time, in blocks of 8."""
-    monkeypatch.setattr("sims_tools.data._stream.BUFFER_SIZE", 500)
+    monkeypatch.setattr("sims_tools.data._stream._MOST_CELLS", 500)
     monkeypatch.setattr("sims_tools.data._stream._SMALLEST_BUFFER", 500)
 
 

@@ -156,9 +156,14 @@ class JoinedReference:
         return np.cumsum([0, *(store.adata.n_obs for store in self.stores[:-1])])
 
     def block_starts(self, size: int) -> np.ndarray:
-        """Rows at which runs begin that are read together: `size` rows of a reference, more where it stores more."""
+        """Rows at which runs begin that are read together: about `size` rows of a reference, by how it stores them."""
         runs = [store.run_starts(size) + first for store, first in zip(self.stores, self._starts, strict=True)]
         return np.concatenate(runs)
+
+    @property
+    def rows_of_chunk(self) -> int:
+        """Rows that are read at once, about, whichever of them are wanted, in the reference where these are most."""
+        return max(store.rows_of_chunk for store in self.stores)
 
     def check_unchanged(self) -> None:
         """Raise RuntimeError where a file is another than it was when it was opened."""

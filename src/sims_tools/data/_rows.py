@@ -83,6 +83,22 @@ class StoredRows:
         """The matrix, as it is read quickest."""
         return StoredCSR(self.matrix) if is_stored_csr(self.matrix) else self.matrix
 
+    def run_starts(self, size: int) -> np.ndarray:
+        """(n_runs,) first row of each run of rows that are read together: `size` rows, about.
+
+        Where a file has chunks, a run is some of them, or part of one; of dask it is some at least.
+        """
+        chunks = None if self._rows is not None or is_dask(self.matrix) else _chunk_starts(self._stored)
+        if chunks is None:
+            return np.array([run.start for run in self.pieces(size)])
+        return _even_starts(chunks, self.n_rows, size)
+
+    @cached_property
+    def rows_of_chunk(self) -> int:
+        """Rows that are read at once, about, whichever of them are wanted; 1 where each can be read by itself."""
+        chunks = _chunk_starts(self._stored)
+        return 1 if chunks is None else -(-self.n_rows // len(chunks))
+
     def portions(self, positions: np.ndarray) -> list[np.ndarray]:
         """Rising positions (n,) cut into portions to read one after the other, so that none takes much memory.
 
@@ -191,18 +207,38 @@ def _cuts(matrix: Any, rows: np.ndarray) -> np.ndarray:
         return matrix.cuts(rows)
     if is_column_major(matrix):
         return np.empty(0, np.int64)
-    if is_dask(matrix):
-        ends = np.cumsum(matrix.chunks[0])
-        return _changes(np.searchsorted(ends, rows, side="right") // max(_READ * len(ends) // int(ends[-1]), 1))
     if is_in_memory(matrix):
         return _changes(rows // _READ)
-    size = (getattr(matrix, "chunks", None) or (_SKIPPED,))[0]
-    return np.union1d(_changes(rows // size // max(_READ // size, 1)), np.flatnonzero(np.diff(rows // size) > 1) + 1)
+    starts = _chunk_starts(matrix)
+    chunk = rows // _SKIPPED if starts is None else np.searchsorted(starts, rows, side="right")
+    long = _changes(chunk // max(_READ // (_SKIPPED if starts is None else -(-int(matrix.shape[0]) // len(starts))), 1))
+    return long if is_dask(matrix) else np.union1d(long, np.flatnonzero(np.diff(chunk) > 1) + 1)
 
 
 def _changes(numbers: np.ndarray) -> np.ndarray:
     """Positions of numbers that differ from the one before."""
     return np.flatnonzero(np.diff(numbers)) + 1
+
+
+def _chunk_starts(matrix: Any) -> np.ndarray | None:
+    """(n_chunks,) first row of each chunk, from 0; None where rows are not stored in chunks."""
+    if isinstance(matrix, StoredCSR):
+        return matrix.chunk_starts
+    if is_dask(matrix):
+        return np.cumsum([0, *matrix.chunks[0][:-1]])
+    chunks = getattr(matrix, "chunks", None)
+    return None if not chunks else np.arange(0, matrix.shape[0], chunks[0])
+
+
+def _even_starts(chunks: np.ndarray, n_rows: int, size: int) -> np.ndarray:
+    """First rows of runs of about `size` rows, each of which is some chunks or part of one."""
+    rows_of_chunk = n_rows / len(chunks)
+    n_together = int(size / rows_of_chunk + 0.1)
+    if n_together:
+        return chunks[::n_together]
+    n_parts = int(np.ceil(rows_of_chunk / size - 0.1))
+    lengths = np.diff(np.append(chunks, n_rows))
+    return np.unique(chunks[:, None] + lengths[:, None] * np.arange(n_parts) // n_parts)
 
 
 def _rows_of_columns(matrix: Any, rows: slice | np.ndarray) -> sparse.csr_matrix:

@@ -95,8 +95,13 @@ class Store:
         return self._rows.column_major and not is_in_memory(self._rows.matrix)
 
     def run_starts(self, size: int) -> np.ndarray:
-        """(n_runs,) first row of each run of rows to read together: `size` rows, or more."""
-        return np.array([run.start for run in self._rows.pieces(size)])
+        """(n_runs,) first row of each run of rows that are read together: `size` rows, about."""
+        return self._rows.run_starts(size)
+
+    @property
+    def rows_of_chunk(self) -> int:
+        """Rows that are read at once, about, whichever of them are wanted."""
+        return self._rows.rows_of_chunk
 
     def read(self, positions: slice | np.ndarray, match: GeneMatch) -> Block:
         """Linear values (n, n_genes) and totals (n,) of a run of cells, or of those of some rising positions.

@@ -36,9 +36,19 @@ class StoredCSR:
         return self._group["data"], self._group["indices"], self._group["indptr"][:]
 
     @cached_property
-    def _chunk(self) -> int:
-        """Values of a chunk, which is read and decompressed whole."""
-        return max((array.chunks or (_SKIPPED,))[0] for array in self._arrays[:2])
+    def _chunk(self) -> int | None:
+        """Values of a chunk, which is read and decompressed whole; None where the file has none."""
+        sizes = [array.chunks[0] for array in self._arrays[:2] if array.chunks]
+        return max(sizes) if sizes else None
+
+    @property
+    def chunk_starts(self) -> np.ndarray | None:
+        """(n,) first row that begins in each chunk, as far as one does; None where there are no chunks."""
+        if self._chunk is None:
+            return None
+        ends = self._arrays[2]
+        starts = np.searchsorted(ends[:-1], np.arange(0, max(int(ends[-1]), 1), self._chunk))
+        return np.unique(starts[starts < self.shape[0]])
 
     def __getitem__(self, rows: slice) -> sparse.csr_matrix:
         values, columns, ends = self._arrays
@@ -53,9 +63,10 @@ class StoredCSR:
 
         That is where a whole chunk lies between them, and where a piece gets long.
         """
+        chunk = self._chunk or _SKIPPED
         begins, ends = (self._arrays[2][rows + at] for at in (0, 1))
-        first, last = begins // self._chunk, np.maximum(ends - 1, begins) // self._chunk
-        return np.flatnonzero((first[1:] - last[:-1] > 1) | (np.diff(first // max(_READ // self._chunk, 1)) > 0)) + 1
+        first, last = begins // chunk, np.maximum(ends - 1, begins) // chunk
+        return np.flatnonzero((first[1:] - last[:-1] > 1) | (np.diff(first // max(_READ // chunk, 1)) > 0)) + 1
 
 
 def is_stored_csr(matrix: Any) -> bool:

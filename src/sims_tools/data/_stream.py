@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from ._joined import JoinedReference
 
 BLOCK_SIZE, BUFFER_SIZE = 128, 32_768
-"""Rows of a block, and cells that are shuffled among each other."""
+"""Rows of a block, and cells that are shuffled among each other, where chunks are small and memory is enough."""
 
-_BLOCKS_TOGETHER, _SMALLEST_BLOCK = 256, 8
-"""Where a buffer is small, blocks are so that it holds as many as this, as far as they are no smaller than that."""
+_BLOCKS_TOGETHER, _FEWEST_BLOCKS, _SMALLEST_BLOCK = 256, 64, 8
+"""Blocks of a buffer; how many there are for sure, and rows of a block for sure, even where chunks are large."""
 
-_LARGEST_BUFFER = 1 << 28
-"""Bytes, about, above which fewer cells are shuffled among each other."""
+_CHUNKS_TOGETHER = 2
+"""Chunks of a block, where memory allows: of each block, a row begins in its last chunk and ends in the next."""
+
+_LARGEST_BUFFER, _MOST_CELLS = 1 << 28, 1 << 19
+"""Bytes, about, and cells, above which fewer cells are shuffled among each other."""
 
 _SMALLEST_BUFFER = 2048
 """Cells that are shuffled among each other in any case."""
-
-_READ = 4096
 
 _HELD = 16_384
 """Cells of small classes, at most, that stay in memory where they are drawn more than once in an epoch."""
@@ -60,7 +61,8 @@ class BlockStream:
 
     Blocks of neighbouring rows are visited in shuffled order. As many as make `buffer_size` cells are in memory at a
     time and shuffled; what does not fill a minibatch is shuffled in again with the next ones. The order is a function
-    of seed and epoch.
+    of seed, epoch and the chunks of the files: blocks are made of whole chunks, as far as memory allows, so that none
+    is decompressed for two buffers.
 
     Parameters
     ----------
@@ -81,8 +83,7 @@ class BlockStream:
         What each reference measured, where that differs: cells are shown through all of them
         (:class:`~sims_tools.data._panels.PanelCells`), with donors from among those in memory.
     block_size, buffer_size
-        Rows of a block, and cells in memory at a time. None is 128, and 32,768; where these make more than 256 MB,
-        fewer cells, in as many blocks.
+        Rows of a block, about, and cells in memory at a time. None is what :func:`fitting_sizes` finds for 256 MB.
     """
 
     def __init__(
@@ -104,9 +105,10 @@ class BlockStream:
         self.epoch = 0
         self._panels = panels
         self._codes = reference.labels.codes[rows]
-        self._buffer_size = buffer_size or self._fitting_buffer()
-        fitting = max(_SMALLEST_BLOCK, min(BLOCK_SIZE, self._buffer_size // _BLOCKS_TOGETHER))
-        self._order = BlockOrder(rows, reference.block_starts(block_size or fitting))
+        fitting = fitting_sizes(buffer_size or self._n_fitting(), reference.rows_of_chunk)
+        self._buffer_size = buffer_size or fitting[1]
+        self._starts = reference.block_starts(block_size or fitting[0])
+        self._order = BlockOrder(rows, self._starts)
         self._few = self._small_classes() if sampling == "balanced" else np.empty(0, np.int64)
         self._held: Buffer | None = None
         self._n_held = int(balanced_draws(self._codes, epoch_rng(0))[self._few].sum()) if len(self._few) else 0
@@ -137,7 +139,8 @@ class BlockStream:
         """Of the cells, by what was learned of all of them when they were read first, and of how they are visited."""
         reference = self.reference
         counted = [store.n_stored for store in reference.stores]
-        return digest(self.rows, self._codes, reference.totals, np.array([self._buffer_size]), *counted)
+        sizes = np.array([self._buffer_size])
+        return digest(self.rows, self._codes, reference.totals, sizes, self._starts, *counted)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Minibatches of an epoch, labels among them.
@@ -150,20 +153,20 @@ class BlockStream:
             A file holds other values than those that were checked.
         """
         self.reference.check_unchanged()
-        left: Buffer | None = None
-        size = self._n_of_step
-        source: CellDataset | PanelCells | None = None
-        for number, new in enumerate(self._buffers(epoch)):
-            buffer = new if left is None else together([left, new])
+        size, left, number = self._n_of_step, None, 0
+        fills = self.drawn(epoch)
+        fill = next(fills, None)
+        while fill is not None:
+            buffer = self._read(fill, left)
             rng = epoch_rng(self.seed, _SHUFFLE, epoch, self.share.rank, number)
             buffer = buffer.take(rng.permutation(len(buffer.cells)))
-            full = len(buffer.cells) // size * size
             source = self._source(buffer, epoch, number)
+            fill, number, n_cells = next(fills, None), number + 1, len(buffer.cells)
+            full = n_cells if fill is None else n_cells // size * size
             for start in range(0, full, size):
-                yield source[range(start, start + size)]
-            left = buffer.take(np.arange(full, len(buffer.cells)))
-        if source is not None and left is not None and len(left.cells):
-            yield source[range(full, full + len(left.cells))]
+                yield source[range(start, min(start + size, full))]
+            left = buffer.take(np.arange(full, n_cells))
+            del buffer, source  # before the next are read
 
     def drawn(self, epoch: int) -> Iterator[list[np.ndarray]]:
         """Positions of the cells that each buffer of an epoch is filled with, visit by visit; nothing is read.
@@ -189,18 +192,21 @@ class BlockStream:
         for start in range(n_shown, len(held), self._buffer_size):
             yield [held[start : start + self._buffer_size]]
 
-    def _buffers(self, epoch: int) -> Iterator[Buffer]:
-        """Cells of the buffers of an epoch, as they are read."""
-        for *visits, held in self.drawn(epoch):
-            visits.sort(key=lambda cells: cells[0])  # a file is read forwards
-            parts = [Buffer(*self.reference.read(self.rows[cells]), cells) for cells in visits]
-            yield together([*parts, self._from_memory(held)] if len(held) else parts)
+    def _read(self, fill: list[np.ndarray], left: Buffer | None) -> Buffer:
+        """What is left of a buffer and the cells of the next, as :meth:`drawn` gives them: a chunk is read once."""
+        *visits, held = fill
+        parts = [] if left is None else [left]
+        if visits:
+            cells, at = np.unique(np.concatenate(visits), return_inverse=True)
+            new = Buffer(*self.reference.read(self.rows[cells]), cells)
+            parts.append(new if len(at) == len(cells) else new.take(at))
+        if len(held):
+            parts.append(self._from_memory(held))
+        return parts[0] if len(parts) == 1 else together(parts)
 
     def _from_memory(self, cells: np.ndarray) -> Buffer:
         if self._held is None:
-            rows = self.rows[self._few]
-            pieces = [slice(start, start + _READ) for start in range(0, len(rows), _READ)]
-            self._held = together([Buffer(*self.reference.read(rows[each]), self._few[each]) for each in pieces])
+            self._held = Buffer(*self.reference.read(self.rows[self._few]), self._few)
         return self._held.take(np.searchsorted(self._few, cells))
 
     def _source(self, buffer: Buffer, epoch: int, number: int) -> CellDataset | PanelCells:
@@ -211,9 +217,10 @@ class BlockStream:
         seed = int(epoch_rng(self.seed, _PANELS, epoch, self.share.rank, number).integers(2**62))
         return PanelCells(dataset, self._panels.of(self.rows[buffer.cells]), seed)
 
-    def _fitting_buffer(self) -> int:
+    def _n_fitting(self) -> int:
+        """Cells that a buffer may hold."""
         n_bytes = 8 * self.reference.n_values / max(len(self.reference.totals), 1)
-        return max(_SMALLEST_BUFFER, min(BUFFER_SIZE, int(_LARGEST_BUFFER / max(n_bytes, 1.0))))
+        return max(_SMALLEST_BUFFER, min(_MOST_CELLS, int(_LARGEST_BUFFER / max(n_bytes, 1.0))))
 
     def _small_classes(self) -> np.ndarray:
         """(n,) positions of cells of the smallest classes, as far as these are to be held in memory."""
@@ -223,6 +230,24 @@ class BlockStream:
         ]
         held = [code for code, n_cells in zip(small, np.cumsum(sizes[small]), strict=True) if n_cells <= _HELD]
         return np.flatnonzero(np.isin(self._codes, held))
+
+
+def fitting_sizes(n_fitting: int, rows_of_chunk: int) -> tuple[int, int]:
+    """Rows of a block, and cells of a buffer.
+
+    A buffer is 256 blocks, each of two chunks, where so many cells fit into memory; then fewer, smaller blocks: 256 or
+    more as long as each is a chunk, 64 or more in any case, for which chunks are divided.
+
+    Parameters
+    ----------
+    n_fitting
+        Cells that may be in memory.
+    rows_of_chunk
+        Rows of a chunk of the file.
+    """
+    smaller = max(n_fitting // _BLOCKS_TOGETHER, min(rows_of_chunk, n_fitting // _FEWEST_BLOCKS))
+    block = max(_SMALLEST_BLOCK, min(max(BLOCK_SIZE, _CHUNKS_TOGETHER * rows_of_chunk), smaller))
+    return block, min(n_fitting, max(BUFFER_SIZE, _BLOCKS_TOGETHER * block))
 
 
 def together(buffers: Sequence[Buffer]) -> Buffer:
