@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,24 @@ def check_names(kind: str, given: Iterable[str], known: Collection[str]) -> None
             raise TypeError(f"{name!r} is not a {kind}.{_closest(name, known)} Known are {listing(known, 60)}.")
 
 
+def check_object(adata: Any) -> None:
+    """Raise TypeError unless it is an object with slots; of a path, say how it is opened."""
+    if hasattr(adata, "obs"):
+        return
+    hint = ""
+    if isinstance(adata, str | Path):
+        hint = (
+            " Open the store and give the object: `anndata.experimental.read_lazy(path)` reads no more than is asked "
+            "for, `anndata.read_h5ad(path)` or `anndata.read_zarr(path)` all of it."
+        )
+    elif isinstance(adata, list | tuple):
+        hint = " Give one after the other."
+    raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData or a MuData.{hint}")
+
+
 def check_obs_key(adata: Any, key: str, argument: str) -> None:
     """Raise KeyError unless `key` is a column of `adata.obs`."""
+    check_object(adata)
     if key not in adata.obs.columns:
         columns = adata.obs.columns
         raise KeyError(
@@ -52,14 +69,9 @@ def check_obs_key(adata: Any, key: str, argument: str) -> None:
 
 def check_obsm_key(adata: AnnData, key: str, remedy: str) -> None:
     """Raise KeyError unless `key` is in `adata.obsm`."""
+    check_object(adata)
     if key not in adata.obsm:
         raise KeyError(f"{key!r} is not in `adata.obsm`, which has {listing(adata.obsm.keys())}. {remedy}")
-
-
-def check_uns_key(adata: AnnData, key: str, remedy: str) -> None:
-    """Raise KeyError unless `key` is in `adata.uns`."""
-    if key not in adata.uns:
-        raise KeyError(f"{key!r} is not in `adata.uns`, which has {listing(adata.uns.keys())}. {remedy}")
 
 
 def check_positive(name: str, value: float, *, zero: bool = False) -> None:

@@ -8,7 +8,7 @@ import pytest
 import scanpy as sc
 from scipy import sparse
 
-from sims_tools.data import _mask_stats
+from sims_tools.data import _mask_rows, _mask_stats
 
 mpl.use("Agg")
 rank_mask_genes = importlib.import_module("sims_tools.tl._masks").rank_mask_genes
@@ -201,7 +201,7 @@ def test_sums_do_not_depend_on_the_blocks(monkeypatch):
     whole = _mask_stats.group_sums(weights, codes, 4)
     dense = np.array([weights.toarray()[codes == code].sum(axis=0) for code in range(4)])
     np.testing.assert_allclose(whole, dense, rtol=1e-5)
-    monkeypatch.setattr(_mask_stats, "_ROWS", 7)
+    monkeypatch.setattr(_mask_rows, "ROWS", 7)
     np.testing.assert_allclose(_mask_stats.group_sums(weights, codes, 4), whole)
     hits = _mask_stats.group_hits(weights, codes, 5)
     np.testing.assert_array_equal(hits[:4], [(weights.toarray()[codes == code] > 0).sum(axis=0) for code in range(4)])

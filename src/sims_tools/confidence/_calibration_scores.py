@@ -9,6 +9,7 @@ from scipy.special import ndtri
 from sims_tools._validate import check_count, check_open_share
 
 from ._checks import check_codes, check_prob
+from ._true_class import TrueClass
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 """A probability of 0 counts as this in the likelihood: 87 nats."""
@@ -44,9 +45,13 @@ def reliability_table(
     ValueError
         There are no cells, shapes do not fit, values are no probabilities or codes out of range.
     """
-    prob, true = _checked(prob, codes)
+    return reliability_of(_checked(prob, codes), n_bins=n_bins, adaptive=adaptive, level=level)
+
+
+def reliability_of(cells: TrueClass, *, n_bins: int = 15, adaptive: bool = False, level: float = 0.95) -> pd.DataFrame:
+    """:func:`reliability_table` of probabilities that were read."""
     check_count("n_bins", n_bins)
-    confidence, right = prob.max(1).astype(np.float64), prob.argmax(1) == true
+    confidence, right = cells.confidence, cells.right
     edges = _equal_mass(confidence, n_bins) if adaptive else np.linspace(0.0, 1.0, n_bins + 1)
     n_rows = len(edges) - 1
     rows = np.searchsorted(edges[1:-1], confidence, side="left")
@@ -97,7 +102,11 @@ def calibration_error(prob: np.ndarray, codes: np.ndarray, *, n_bins: int = 15, 
     ValueError
         As :func:`reliability_table`.
     """
-    table = reliability_table(prob, codes, n_bins=n_bins, adaptive=adaptive)
+    return error_of(reliability_table(prob, codes, n_bins=n_bins, adaptive=adaptive))
+
+
+def error_of(table: pd.DataFrame) -> float:
+    """:func:`calibration_error` of a reliability table."""
     table = table[table["n"] > 0]
     gaps = np.abs(table["accuracy"] - table["confidence"])
     return float(np.average(gaps, weights=table["n"]))
@@ -124,9 +133,12 @@ def brier_score(prob: np.ndarray, codes: np.ndarray) -> float:
     ValueError
         As :func:`reliability_table`.
     """
-    prob, true = _checked(prob, codes)
-    squares = np.einsum("ij,ij->i", prob, prob, dtype=np.float64)
-    return float(np.mean(squares - 2.0 * _of_true(prob, true) + 1.0))
+    return brier_of(_checked(prob, codes))
+
+
+def brier_of(cells: TrueClass) -> float:
+    """:func:`brier_score` of probabilities that were read."""
+    return float(np.mean(cells.squares - 2.0 * cells.of_true + 1.0))
 
 
 def negative_log_likelihood(prob: np.ndarray, codes: np.ndarray) -> float:
@@ -148,18 +160,18 @@ def negative_log_likelihood(prob: np.ndarray, codes: np.ndarray) -> float:
     ValueError
         As :func:`reliability_table`.
     """
-    prob, true = _checked(prob, codes)
-    return float(-np.log(np.maximum(_of_true(prob, true), _SMALLEST)).mean())
+    return likelihood_of(_checked(prob, codes))
 
 
-def _checked(prob: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def likelihood_of(cells: TrueClass) -> float:
+    """:func:`negative_log_likelihood` of probabilities that were read."""
+    return float(-np.log(np.maximum(cells.of_true, _SMALLEST)).mean())
+
+
+def _checked(prob: np.ndarray, codes: np.ndarray) -> TrueClass:
+    """Of cells that are all of one of the classes."""
     prob = check_prob(prob)
-    return prob, check_codes(codes, *prob.shape)
-
-
-def _of_true(prob: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """(n,) float64 probability of the true class."""
-    return prob[np.arange(len(prob)), true].astype(np.float64)
+    return TrueClass.of(prob, check_codes(codes, *prob.shape))
 
 
 def _equal_mass(confidence: np.ndarray, n_bins: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,22 +12,23 @@ from scipy import sparse
 from sims_tools._keys import UNKNOWN
 
 from ._auroc import auroc
-from ._calibration_scores import brier_score, calibration_error, negative_log_likelihood, reliability_table
-from ._checks import check_codes, check_prob
+from ._calibration_scores import brier_of, error_of, likelihood_of, reliability_of
+from ._checks import check_codes
 from ._class_scores import class_scores, confusion_counts, mean_scores
 from ._risk_coverage import risk_coverage_area, risk_coverage_curve
+from ._true_class import TrueClass
 
 _MOST_POINTS = 500
 """Rows of a stored risk-coverage curve."""
 
 
 def evaluation_tables(
-    prob: np.ndarray,
+    prob: np.ndarray | Iterable[np.ndarray],
     true: np.ndarray,
     called: np.ndarray,
     *,
     names: np.ndarray,
-    sets: sparse.csr_matrix | None = None,
+    sets: sparse.csr_matrix | Iterable[sparse.csr_matrix] | None = None,
     novelty: np.ndarray | None = None,
     n_bins: int = 15,
 ) -> dict[str, pd.DataFrame]:
@@ -35,7 +37,7 @@ def evaluation_tables(
     Parameters
     ----------
     prob
-        (n, C) probabilities.
+        (n, C) probabilities, whole or in blocks of rows.
     true
         (n,) true label of each cell, in [0, C + K).
     called
@@ -43,7 +45,7 @@ def evaluation_tables(
     names
         (C + K,) what the codes of `true` mean.
     sets
-        (n, C) prediction sets, bool.
+        (n, C) prediction sets, bool, whole or in blocks of rows.
     novelty
         (n,) how unlike the training cells; a cell without a score (NaN) counts as the most novel.
     n_bins
@@ -63,7 +65,7 @@ def evaluation_tables(
     tables = {
         "overall": _overall(cells, class_scores(counts), n_bins),
         "per_class": _per_class(cells, class_scores(counts), names),
-        "reliability": reliability_table(cells.prob[cells.known], cells.true[cells.known], n_bins=n_bins),
+        "reliability": reliability_of(cells.scores.take(cells.known), n_bins=n_bins),
         "risk_coverage": _curves(cells),
         "confusion": _confusion(counts, names),
     }
@@ -76,30 +78,34 @@ class _Cells(NamedTuple):
 
     Attributes
     ----------
-    prob, true, called
+    scores
+        What is needed of the probabilities.
+    true, called
         As they were given.
     known
         (n,) bool: of one of the C classes.
-    right
-        (n,) bool: the most probable class is the true one; never for a novel cell.
     trust
         (n,) how far each cell can be trusted, by what tells it.
     held, sizes
         (n,) whether the prediction set holds the true class, and its size; None without sets.
     """
 
-    prob: np.ndarray
+    scores: TrueClass
     true: np.ndarray
     called: np.ndarray
     known: np.ndarray
-    right: np.ndarray
     trust: dict[str, np.ndarray]
     held: np.ndarray | None
     sizes: np.ndarray | None
 
     @property
     def n_classes(self) -> int:
-        return self.prob.shape[1]
+        return self.scores.n_classes
+
+    @property
+    def right(self) -> np.ndarray:
+        """(n,) bool: the most probable class is the true one; never for a novel cell."""
+        return self.scores.right
 
     @property
     def rejected(self) -> np.ndarray:
@@ -112,36 +118,42 @@ class _Cells(NamedTuple):
 
 
 def _cells(
-    prob: np.ndarray,
+    prob: np.ndarray | Iterable[np.ndarray],
     true: np.ndarray,
     called: np.ndarray,
-    sets: sparse.csr_matrix | None,
+    sets: sparse.csr_matrix | Iterable[sparse.csr_matrix] | None,
     novelty: np.ndarray | None,
     *,
     n_labels: int,
 ) -> _Cells:
-    prob = check_prob(prob)
-    true = check_codes(true, len(prob), n_labels)
-    called = check_codes(called, len(prob), prob.shape[1] + 1)
-    known = true < prob.shape[1]
+    true = check_codes(true, len(true), n_labels)
+    cells = TrueClass.of(prob, true)
+    called = check_codes(called, len(true), cells.n_classes + 1)
+    known = true < cells.n_classes
     if not known.any():
         raise ValueError(
             f"All {len(true)} cells are of types that could not be called; scores need cells of known classes as well."
         )
-    trust = {"confidence": prob.max(1).astype(np.float64)}
+    trust = {"confidence": cells.confidence}
     if novelty is not None:
         scores = np.asarray(novelty, dtype=np.float64)
         trust["novelty"] = -np.where(np.isnan(scores), np.inf, scores)
     held, sizes = (None, None) if sets is None else _read_sets(sets, true, known)
-    return _Cells(prob, true, called, known, prob.argmax(1) == true, trust, held, sizes)
+    return _Cells(cells, true, called, known, trust, held, sizes)
 
 
-def _read_sets(sets: sparse.csr_matrix, true: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _read_sets(
+    sets: sparse.csr_matrix | Iterable[sparse.csr_matrix], true: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(n,) whether the set of each cell holds its class, and how many classes it holds."""
-    rows = sparse.csr_matrix(sets, dtype=bool)
-    held = np.zeros(len(true), dtype=bool)
-    held[known] = np.asarray(rows[np.flatnonzero(known), true[known]]).ravel()
-    return held, np.asarray(rows.sum(axis=1)).ravel()
+    held, sizes, start = np.zeros(len(true), dtype=bool), [], 0
+    for block in [sets] if sparse.issparse(sets) else sets:
+        rows = sparse.csr_matrix(block, dtype=bool)
+        inside = np.flatnonzero(known[start : start + rows.shape[0]])
+        held[start + inside] = np.asarray(rows[inside, true[start + inside]]).ravel()
+        sizes.append(np.asarray(rows.sum(axis=1)).ravel())
+        start += rows.shape[0]
+    return held, np.concatenate(sizes)
 
 
 def _overall(cells: _Cells, table: pd.DataFrame, n_bins: int) -> pd.DataFrame:
@@ -163,15 +175,15 @@ def _overall(cells: _Cells, table: pd.DataFrame, n_bins: int) -> pd.DataFrame:
 
 def _known_scores(cells: _Cells, table: pd.DataFrame, n_bins: int) -> dict[str, float]:
     """Scores of the cells whose class the model knows."""
-    prob, true, rejected = cells.prob[cells.known], cells.true[cells.known], cells.rejected[cells.known]
+    known, true, rejected = cells.scores.take(cells.known), cells.true[cells.known], cells.rejected[cells.known]
     scores = mean_scores(table)
     if not rejected.all():
         scores["accuracy_called"] = (cells.called[cells.known] == true)[~rejected].mean()
     scores |= {
         "rejected": rejected.mean(),
-        "nll": negative_log_likelihood(prob, true),
-        "brier": brier_score(prob, true),
-        "ece": calibration_error(prob, true, n_bins=n_bins),
+        "nll": likelihood_of(known),
+        "brier": brier_of(known),
+        "ece": error_of(reliability_of(known, n_bins=n_bins)),
     }
     if cells.held is not None and cells.sizes is not None:
         scores |= {"set_coverage": cells.held[cells.known].mean(), "set_size": cells.sizes[cells.known].mean()}

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sims_tools._keys import Keys
-from sims_tools._validate import check_uns_key
 
 from ._features import PROTEIN, RNA, feature_names
-from ._mask_stats import REMEDY, StoredMasks, has_mean_masks, label_codes, read_masks
+from ._mask_rows import MaskRows
+from ._mask_stats import REMEDY, StoredMasks, group_sums, has_mean_masks, label_codes, read_masks
+from ._uns_entry import uns_entry
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,33 @@ class GroupedMasks:
         Names.
     sizes
         (n_groups,) cells.
+    only_means
+        Rows are groups.
     """
 
     stored: StoredMasks
     codes: NDArray[np.intp]
     groups: list[str]
     sizes: NDArray[np.intp]
+    only_means: bool = False
+
+    def total(self) -> NDArray[np.float64]:
+        """(n_features,) weights summed over all cells; of means, over those that are of a group."""
+        if self.only_means:
+            return self.sizes @ group_sums(self.stored.weights, self.codes, len(self.groups))
+        return group_sums(self.stored.weights, np.zeros(self.stored.weights.shape[0], dtype=np.intp), 1)[0]
+
+
+def group_masks(adata: AnnData | MuData, key: str, groupby: str) -> GroupedMasks:
+    """Masks of cells by the groups of a column.
+
+    Raises
+    ------
+    KeyError
+        There are no masks of cells, or no such column.
+    """
+    stored, (codes, groups) = read_masks(adata, key), label_codes(adata, groupby)
+    return GroupedMasks(stored, codes, groups, np.bincount(codes[codes >= 0], minlength=len(groups)))
 
 
 def read_grouped_masks(adata: AnnData | MuData, key: str, groupby: str) -> GroupedMasks:
@@ -58,19 +80,17 @@ def read_grouped_masks(adata: AnnData | MuData, key: str, groupby: str) -> Group
     """
     keys = Keys(key)
     if not has_mean_masks(adata, keys) or groupby != keys.label:
-        codes, groups = label_codes(adata, groupby)
-        return GroupedMasks(read_masks(adata, key), codes, groups, np.bincount(codes[codes >= 0]))
-    check_uns_key(adata, keys.uns, REMEDY)
-    facts = adata.uns[keys.uns]
+        return group_masks(adata, key, groupby)
+    facts = uns_entry(adata, keys.uns, REMEDY)
     n_cells = np.asarray(facts["mean_mask_cells"])
     used = np.flatnonzero(n_cells)
     proteins = list(facts.get("protein_features", ()))
     var_names = np.concatenate([facts["feature_var_names"], facts.get("protein_feature_names", [])]).astype(object)
     stored = StoredMasks(
-        sparse.csr_matrix(np.asarray(facts["mean_masks"])[used]),
+        MaskRows([sparse.csr_matrix(np.asarray(facts["mean_masks"])[used])]),
         np.array(feature_names(list(facts["features"]), proteins), dtype=object),
         var_names,
         np.repeat([RNA, PROTEIN], [len(facts["features"]), len(proteins)]),
     )
     names = [str(facts["classes"][code]) for code in used]
-    return GroupedMasks(stored, np.arange(len(used), dtype=np.intp), names, n_cells[used])
+    return GroupedMasks(stored, np.arange(len(used), dtype=np.intp), names, n_cells[used], only_means=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -14,9 +14,11 @@ from mudata import MuData
 from scipy import sparse
 
 from sims_tools._keys import UNKNOWN, Keys
-from sims_tools._validate import check_obsm_key, check_uns_key, listing
+from sims_tools._validate import check_obsm_key, listing
 from sims_tools.data._labels import encode_labels
+from sims_tools.data._mask_rows import runs_of_rows
 from sims_tools.data._obs_columns import obs_column
+from sims_tools.data._uns_entry import uns_entry
 
 _REMEDY = "Run `sims.tl.annotate` first, and give the same `key` here as `key_added` there."
 
@@ -34,9 +36,9 @@ class LabelledCalls:
     called
         (n,) call, in [0, C); C where the cell is not called.
     prob
-        (n, C) probabilities.
+        (n, C) probabilities, in blocks.
     sets
-        (n, C) prediction sets, bool, or None.
+        (n, C) prediction sets, bool, in blocks, or None.
     novelty
         (n,) how unlike the training cells, or None.
     """
@@ -44,23 +46,39 @@ class LabelledCalls:
     names: np.ndarray
     true: np.ndarray
     called: np.ndarray
-    prob: np.ndarray
-    sets: sparse.csr_matrix | None
+    prob: Iterator[np.ndarray]
+    sets: Iterator[sparse.csr_matrix] | None
     novelty: np.ndarray | None
 
 
 def read_prob(adata: AnnData | MuData, keys: Keys) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (n_obs, C) and names (C,) of their columns, as :func:`sims_tools.tl.annotate` left them."""
+    prob, facts = _stored_prob(adata, keys)
+    return np.asarray(prob), np.asarray(facts["classes"], dtype=object)
+
+
+def _stored_prob(adata: AnnData | MuData, keys: Keys) -> tuple[Any, Mapping[str, Any]]:
+    """Probabilities (n_obs, C) where they are, and what `.uns` says of the annotation."""
     check_obsm_key(adata, keys.prob, _REMEDY)
-    check_uns_key(adata, keys.uns, _REMEDY)
-    prob = np.asarray(adata.obsm[keys.prob])
-    classes = adata.uns[keys.uns].get("classes", ())
+    facts, prob = uns_entry(adata, keys.uns, _REMEDY), adata.obsm[keys.prob]
+    classes = facts.get("classes", ())
     if len(classes) != prob.shape[1]:
         raise ValueError(
             f"`adata.obsm[{keys.prob!r}]` has {prob.shape[1]} columns, but `adata.uns[{keys.uns!r}]['classes']` "
             f"names {len(classes)}. {_REMEDY}"
         )
-    return prob, np.asarray(classes, dtype=object)
+    return prob, facts
+
+
+def _some_rows(matrix: Any, rows: np.ndarray) -> Iterator[Any]:
+    """Some rows of a matrix, which rise, as arrays or CSR matrices of a run of rows each."""
+    for run in runs_of_rows(matrix.shape[0]):
+        chosen = rows[np.searchsorted(rows, run.start) : np.searchsorted(rows, run.stop)] - run.start
+        if not chosen.size:
+            continue
+        block = matrix.iloc[run] if isinstance(matrix, pd.DataFrame) else matrix[run]
+        block = block.compute() if hasattr(block, "compute") else block
+        yield (sparse.csr_matrix(block) if sparse.issparse(block) else np.asarray(block))[chosen]
 
 
 def read_calls(
@@ -89,10 +107,10 @@ def read_calls(
     labels, calls = obs_column(adata, labels_key, "labels_key"), obs_column(adata, keys.label, "key")
     if labels_key == keys.label:
         raise ValueError(f"`labels_key={labels_key!r}` is the annotation itself; expected a column with true labels.")
-    prob, classes = read_prob(adata, keys)
-    known = [str(name) for name in classes]
+    prob, facts = _stored_prob(adata, keys)
+    known = [str(name) for name in facts["classes"]]
     called = _calls(calls, known)
-    true, novel = _truth(labels, labels_key, known, _callable(adata.uns[keys.uns], known), unlabeled_category)
+    true, novel = _truth(labels, labels_key, known, _callable(facts, known), unlabeled_category)
     both = np.flatnonzero((called >= 0) & (true >= 0))
     if not both.size:
         raise ValueError(
@@ -101,14 +119,14 @@ def read_calls(
     sets = adata.obsm.get(keys.sets)
     if sets is not None and sets.shape[1] != len(known):
         raise ValueError(f"`adata.obsm[{keys.sets!r}]` has {sets.shape[1]} columns; expected {len(known)}. {_REMEDY}")
-    novelty = adata.obs.get(keys.novelty)
+    scored = keys.novelty in adata.obs.columns
     return LabelledCalls(
         names=np.array([*known, *novel], dtype=object),
         true=true[both],
         called=called[both],
-        prob=prob[both],
-        sets=None if sets is None else sparse.csr_matrix(sets)[both],
-        novelty=None if novelty is None else novelty.to_numpy()[both],
+        prob=_some_rows(prob, both),
+        sets=None if sets is None else _some_rows(sets, both),
+        novelty=obs_column(adata, keys.novelty, "key").to_numpy()[both] if scored else None,
     )
 
 

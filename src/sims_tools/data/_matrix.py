@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from sims_tools._validate import listing
+from sims_tools._validate import check_object, listing
 
 from ._cells_in_file import FileCells
 
@@ -30,6 +30,7 @@ def check_matrix(adata: AnnData | FileCells, layer: str | None = None) -> None:
         The object holds no matrix, no cells or no genes.
     """
     if not isinstance(adata, AnnData | FileCells):
+        check_object(adata)
         modalities = getattr(adata, "mod", None)
         hint = f" Give one of its modalities: {listing(modalities)}." if isinstance(modalities, Mapping) else ""
         raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData object.{hint}")

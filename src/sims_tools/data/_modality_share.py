@@ -9,27 +9,35 @@ from mudata import MuData
 from scipy import sparse
 
 from sims_tools._keys import Keys
+from sims_tools._validate import check_object
 
 from ._features import PROTEIN, RNA
 from ._mask_stats import label_codes, read_masks
 from ._matrix import rows_of
+from ._obs_columns import obs_column
 
 
 def modality_shares(adata: AnnData | MuData, key: str) -> np.ndarray:
     """(n_obs,) share of genes in the mask of each cell; NaN where there is no mask.
+
+    It is what annotation has written, also where masks were not kept, or only the heaviest features of them.
 
     Raises
     ------
     ValueError
         The masks are over genes alone.
     """
+    written = Keys(key).rna_share
+    check_object(adata)
+    if written in adata.obs.columns:
+        return obs_column(adata, written, "key").to_numpy(dtype=float)
     stored = read_masks(adata, key)
     if stored.modalities != [RNA, PROTEIN]:
         raise ValueError(
             f"The masks under {key!r} are over {' and '.join(stored.modalities)} alone; shares of modalities are "
             "there where a model of genes and proteins has annotated."
         )
-    return share_of(stored.weights, stored.modality == RNA)
+    return np.concatenate([share_of(block, stored.modality == RNA) for _, block in stored.weights.blocks()])
 
 
 def share_of(masks: sparse.csr_matrix, columns: np.ndarray) -> np.ndarray:

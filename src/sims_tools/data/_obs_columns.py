@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sims_tools._log import logger
-from sims_tools._validate import check_obs_key, listing
+from sims_tools._validate import check_object, check_obs_key, listing
 
 from ._parts import is_mudata
+
+_NAMELESS = "_index"
+"""What anndata calls an index in a file that has no name."""
 
 
 def obs_column(data: Any, key: str, argument: str) -> pd.Series:
@@ -35,13 +37,14 @@ def obs_column(data: Any, key: str, argument: str) -> pd.Series:
     ValueError
         There are several columns of that name.
     """
+    check_object(data)
     if not is_mudata(data) or key in data.obs.columns:
         check_obs_key(data, key, argument)
         column = data.obs[key]
         if isinstance(column, pd.DataFrame):
             raise ValueError(f"`adata.obs` has {column.shape[1]} columns named {key!r}; rename or drop all but one.")
         if not isinstance(column, pd.Series):  # of an object that is read lazily
-            column = pd.Series(np.asarray(column), index=data.obs_names, name=key)
+            column = data.obs[[key]].to_memory()[key]
         return column
     name, _, rest = key.partition(":")
     if name in data.mod and rest in data.mod[name].obs.columns:
@@ -58,6 +61,11 @@ def obs_column(data: Any, key: str, argument: str) -> pd.Series:
         f"`{argument}={key!r}` is not a column of `mdata.obs` or of the `.obs` of a modality; "
         f"there are {listing(columns, 20)}."
     )
+
+
+def cell_names(data: Any) -> pd.Index:
+    """Names of the cells (n_obs,), called as in memory where the object is read lazily."""
+    return data.obs_names.rename(None) if data.obs_names.name == _NAMELESS else data.obs_names.copy()
 
 
 def _of_modality(mdata: Any, name: str, key: str) -> pd.Series:

@@ -9,7 +9,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from sims_tools._keys import DEFAULT_KEY, Keys
-from sims_tools._validate import check_choice, check_uns_key
+from sims_tools._validate import check_choice
+from sims_tools.data._uns_entry import uns_entry
 
 _REMEDY = "Run `sims.tl.evaluate(adata, labels_key)` first, with the same `key`."
 
@@ -44,8 +45,7 @@ def evaluation_df(
     >>> scores["known", "macro_f1"]
     """
     name = Keys(key).uns
-    check_uns_key(adata, name, _REMEDY)
-    stored = adata.uns[name].get("evaluation")
+    stored = uns_entry(adata, name, _REMEDY).get("evaluation")
     if stored is None:
         raise KeyError(f"`adata.uns[{name!r}]` has no 'evaluation'. {_REMEDY}")
     check_choice("table", table, [each for each, value in stored.items() if isinstance(value, pd.DataFrame)])

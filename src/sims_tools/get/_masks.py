@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,15 @@ from numpy.typing import NDArray
 
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_positive, listing
-from sims_tools.data._mask_stats import group_hits, group_means, label_codes, read_masks
-from sims_tools.data._obs_columns import obs_column
+from sims_tools.data._class_masks import GroupedMasks, read_grouped_masks
+from sims_tools.data._mask_stats import (
+    StoredMasks,
+    group_hits,
+    group_means,
+    has_mean_masks,
+    label_codes,
+    read_masks,
+)
 
 
 def mask_df(
@@ -31,7 +39,8 @@ def mask_df(
     Parameters
     ----------
     adata
-        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks="full")``.
+        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks="full")``. Of ``masks="mean"`` a group
+        of the annotation itself, or all cells that are called.
     obs_names
         One cell's name, several names, positions, a slice, or a boolean vector over all cells. By default all cells,
         or those of `group`.
@@ -58,7 +67,7 @@ def mask_df(
     `weight`
         Mean share of the mask over these cells; over all genes it sums to 1, or less where some cells are empty.
     `n_cells`, `share_of_cells`
-        How many of these cells have the gene in their mask, and what share of them that is.
+        How many of these cells have the gene in their mask, and what share of them that is; NaN of ``masks="mean"``.
 
     Examples
     --------
@@ -69,14 +78,11 @@ def mask_df(
         check_positive("n_genes", n_genes)
     if obs_names is not None and (group is not None or groupby is not None):
         raise ValueError("Give either `obs_names` or `group` (with `groupby`), not both.")
-    stored = read_masks(adata, key)
-    cells = _group_rows(adata, groupby, group, key) if obs_names is None else _rows(adata, obs_names)
-    if cells.size == 0:
-        raise ValueError("No cell was selected, so there is no mask to average.")
-    weights = stored.weights if cells.size == adata.n_obs and obs_names is None else stored.weights[cells]
-    one_group = np.zeros(weights.shape[0], dtype=np.intp)
-    mean = group_means(weights, one_group, 1)[0]
-    hits = group_hits(weights, one_group, 1)[0]
+    column = Keys(key).label if groupby is None else groupby
+    if obs_names is None and has_mean_masks(adata, Keys(key)) and column == Keys(key).label:
+        stored, mean, hits, n_cells = _of_means(read_grouped_masks(adata, key, column), group, groupby, column)
+    else:
+        stored, mean, hits, n_cells = _of_cells(adata, obs_names, groupby, group, key)
     best = np.argsort(-mean, kind="stable")
     best = best[mean[best] > 0][:n_genes]
     var_names = pd.Series(stored.var_names[best])
@@ -87,25 +93,60 @@ def mask_df(
             **({"modality": stored.modality[best]} if len(stored.modalities) > 1 else {}),
             "weight": mean[best],
             "n_cells": hits[best],
-            "share_of_cells": hits[best] / weights.shape[0],
+            "share_of_cells": hits[best] / n_cells,
         }
     )
 
 
-def _group_rows(adata: AnnData | MuData, groupby: str | None, group: str | None, key: str) -> NDArray[np.intp]:
-    """Positions of the cells labelled `group`, or of all cells."""
+Averaged = tuple[StoredMasks, NDArray[np.float64], NDArray[Any], int]
+"""Masks; of each feature the mean weight and how many cells have it; and the number of cells."""
+
+
+def _of_cells(adata: AnnData | MuData, obs_names: Any, groupby: str | None, group: str | None, key: str) -> Averaged:
+    """Over some cells: those that are named are read, of the others some at a time."""
+    stored = read_masks(adata, key)
+    if obs_names is None:
+        weights, codes = stored.weights, _codes(adata, groupby, group, key)
+    else:
+        weights = stored.weights.read(_rows(adata, obs_names))
+        codes = np.zeros(weights.shape[0], dtype=np.intp)
+    n_cells = int((codes == 0).sum())
+    if not n_cells:
+        raise ValueError("No cell was selected, so there is no mask to average.")
+    return stored, group_means(weights, codes, 1)[0], group_hits(weights, codes, 1)[0], n_cells
+
+
+def _of_means(masks: GroupedMasks, group: str | None, groupby: str | None, column: str) -> Averaged:
+    """Over the cells of a group, or all that are called, where only means were kept."""
+    _check_group(group, groupby)
+    chosen = slice(None) if group is None else slice(at := _position(group, masks.groups, column), at + 1)
+    n_cells = int(masks.sizes[chosen].sum())
+    mean = masks.sizes[chosen] @ masks.stored.weights.dense_columns(np.arange(len(masks.stored.features)))[chosen]
+    return masks.stored, mean / n_cells, np.full(len(mean), np.nan), n_cells
+
+
+def _codes(adata: AnnData | MuData, groupby: str | None, group: str | None, key: str) -> NDArray[np.intp]:
+    """(n_obs,) 0 for the cells labelled `group`, or all cells, and -1 for others."""
+    _check_group(group, groupby)
     if group is None:
-        if groupby is not None:
-            raise ValueError(f"`groupby={groupby!r}` needs `group`: the label whose cells to take.")
-        return np.arange(adata.n_obs)
+        return np.zeros(adata.n_obs, dtype=np.intp)
     groupby = Keys(key).label if groupby is None else groupby
-    obs_column(adata, groupby, "groupby")
     codes, names = label_codes(adata, groupby)
+    return np.where(codes == _position(group, names, groupby), 0, -1)
+
+
+def _check_group(group: str | None, groupby: str | None) -> None:
+    if group is None and groupby is not None:
+        raise ValueError(f"`groupby={groupby!r}` needs `group`: the label whose cells to take.")
+
+
+def _position(group: str, names: list[str], groupby: str) -> int:
+    """Of a group among all."""
     if str(group) not in names:
         close = get_close_matches(str(group), names, n=3)
         hint = f" Did you mean {listing(close)}?" if close else ""
         raise KeyError(f"`adata.obs[{groupby!r}]` has no cell labelled {group!r}; it has {listing(names)}.{hint}")
-    return np.flatnonzero(codes == names.index(str(group)))
+    return names.index(str(group))
 
 
 def _rows(

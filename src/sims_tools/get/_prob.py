@@ -8,6 +8,7 @@ from mudata import MuData
 
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools.data._labelled_calls import read_prob
+from sims_tools.data._obs_columns import cell_names
 
 
 def prob_df(adata: AnnData | MuData, *, key: str = DEFAULT_KEY) -> pd.DataFrame:
@@ -29,4 +30,4 @@ def prob_df(adata: AnnData | MuData, *, key: str = DEFAULT_KEY) -> pd.DataFrame:
     >>> sims.get.prob_df(adata).loc["AAACCTG-1"].nlargest(3)
     """
     prob, classes = read_prob(adata, Keys(key))
-    return pd.DataFrame(prob, index=adata.obs_names.copy(), columns=pd.Index(classes))
+    return pd.DataFrame(prob, index=cell_names(adata), columns=pd.Index(classes))

@@ -10,7 +10,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from sims_tools._keys import Keys
-from sims_tools._validate import check_choice, check_uns_key, listing
+from sims_tools._validate import check_choice, listing
+from sims_tools.data._uns_entry import uns_entry
 
 _REMEDY = "Run `sims.tl.cross_validate`, `sims.tl.learning_curve` or `sims.tl.benchmark` first."
 
@@ -46,8 +47,7 @@ def study_df(
     >>> sims.get.study_df(adata, "benchmark").groupby("model")[["accuracy", "macro_f1"]].mean()
     """
     name = Keys(study).uns
-    check_uns_key(adata, name, _REMEDY)
-    stored = adata.uns[name]
+    stored = uns_entry(adata, name, _REMEDY)
     if not isinstance(stored, Mapping) or "study" not in stored:
         found = [key for key, value in adata.uns.items() if isinstance(value, Mapping) and "study" in value]
         raise KeyError(f"`adata.uns[{name!r}]` is not a study; studies are {listing(found)}. {_REMEDY}")

@@ -12,11 +12,13 @@ from mudata import MuData
 from scipy import sparse
 
 from sims_tools._docs import docs
+from sims_tools._validate import check_object
 from sims_tools.data._align import GeneMatch, check_coverage, match_genes
 from sims_tools.data._joint import JointRows
 from sims_tools.data._joint_match import JointMatch, match_parts, parts_as_matched
 from sims_tools.data._kind import InputKind
 from sims_tools.data._matrix import check_matrix
+from sims_tools.data._obs_columns import cell_names
 from sims_tools.data._parts import Parts, is_mudata, read_parts
 from sims_tools.data._query import GeneRows, Query
 from sims_tools.models._inference import Inferred, infer_blocks, infer_rows
@@ -45,6 +47,7 @@ class PredictionMixin(Knowledge):
         UserWarning
             Genes with more than 20 % of the model's mask weight are missing.
         """
+        check_object(adata)
         if self.proteins_ or is_mudata(adata):
             return self._joint(adata, {})[0]
         match = match_genes(adata.var_names, self.genes)
@@ -257,7 +260,7 @@ class PredictionMixin(Knowledge):
         found = [(each.logits, each.seen) for each in self.infer(**how, batch_size=batch_size)]
         prob = self.probabilities(*(np.concatenate(each) for each in zip(*found, strict=True)))
         if soft:
-            return pd.DataFrame(prob, index=how["adata"].obs_names, columns=self.classes)
+            return pd.DataFrame(prob, index=cell_names(how["adata"]), columns=self.classes)
         return self.classes[prob.argmax(1)]
 
     @docs.dedent

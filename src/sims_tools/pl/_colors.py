@@ -24,7 +24,7 @@ MATRIX_MAP = LinearSegmentedColormap.from_list("mask_matrix", ["white", *_MAGMA]
 def label_colors(adata: AnnData | MuData, column: str) -> dict[str, str]:
     """Colours of all categories of `adata.obs[column]`, in their order: the user's if stored, else scanpy's."""
     names = [str(name) for name in pd.Categorical(obs_column(adata, column, "groupby")).categories]
-    stored = [str(color) for color in adata.uns.get(f"{column}_colors", ())]
+    stored = [str(color) for color in np.asarray(adata.uns.get(f"{column}_colors", ()))]
     fits = len(stored) == len(names) and all(is_color_like(color) for color in stored)
     colors = dict(zip(names, stored if fits else default_colors(len(names)), strict=True))
     return {name: GREY if name == UNKNOWN else color for name, color in colors.items()}

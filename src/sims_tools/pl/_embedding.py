@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY
-from sims_tools._validate import check_obs_key
+from sims_tools.data._obs_columns import obs_column
 from sims_tools.pl._canvas import BAR_ROOM, PAD, Key, colour_bar, hand_back, inches
 from sims_tools.pl._colors import GREY, label_colors
 from sims_tools.pl._scatter import SCENE, find_basis, scatter
@@ -72,7 +72,7 @@ def embedding(
     """
     columns = [color] if isinstance(color, str) else list(color)
     for column in columns:
-        check_obs_key(adata, column, "color")
+        obs_column(adata, column, "color")
     if ax is not None and len(columns) != 1:
         raise ValueError(f"`ax` has room for one column; `color` names {len(columns)}.")
     scene = AnnData(obs=pd.DataFrame(index=pd.RangeIndex(adata.n_obs).astype(str)))
@@ -96,7 +96,7 @@ def _coordinates(adata: AnnData | MuData, name: str) -> np.ndarray:
 
 def _add(scene: AnnData, adata: AnnData | MuData, column: str, name: str) -> Key | None:
     """Put a column into the scene; its legend, where it holds labels."""
-    values = adata.obs[column]
+    values = obs_column(adata, column, "color")
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         scene.obs[name] = values.to_numpy(dtype=np.float32, na_value=np.nan)
         return None

@@ -12,6 +12,7 @@ from sims_tools._keys import UNKNOWN, Keys
 from sims_tools.confidence import evaluation_tables
 from sims_tools.data._labelled_calls import read_calls
 from sims_tools.data._obs_columns import obs_column
+from sims_tools.data._uns_entry import uns_or_nothing
 
 N_BINS = 15
 
@@ -39,13 +40,13 @@ def evaluation(
     """
     keys = Keys(key)
     obs_column(adata, keys.label, "key")
-    stored = adata.uns.get(keys.uns, {}).get("evaluation")
+    stored = uns_or_nothing(adata, keys.uns).get("evaluation")
     if labels_key is None and stored is None:
         raise KeyError(
             f"`adata.uns[{keys.uns!r}]` has no 'evaluation'. Run `sims.tl.evaluate(adata, labels_key, key={key!r})` "
             "first, or pass `labels_key`, the column with the true labels."
         )
-    if labels_key is None and n_bins is None:
+    if stored is not None and labels_key is None and n_bins is None:
         return {name: table for name, table in stored.items() if isinstance(table, pd.DataFrame)}
     params = {} if stored is None else stored["params"]
     same = labels_key in (None, params.get("labels_key"))

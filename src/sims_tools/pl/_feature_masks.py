@@ -47,12 +47,13 @@ def feature_masks(
     ----------
     adata
         Annotated cells with masks: the result of :func:`~sims_tools.tl.annotate`. It is not changed. Of
-        ``masks="mean"`` the heatmap can be drawn, by the annotation itself.
+        ``masks="mean"`` the heatmap, by the annotation itself, and the bars can be drawn.
     kind
         `"umap"`: the embedding coloured by label, by confidence, and by the mask weight of each gene.
         `"heatmap"`: labels x genes, mean mask of each label, every gene divided by its maximum.
         `"cells"`: cells x genes, cells sorted by label (of more than 2,000 cells an even share of each label).
-        `"bar"`: genes by their mask summed over all cells, relative to the strongest.
+        `"bar"`: genes by their mask summed over all cells, relative to the strongest; of ``masks="mean"`` over the
+        cells that are called.
     %(key)s
     groupby
         Column of `adata.obs` with the labels; by default the annotation itself. Not used by `"bar"`.
@@ -88,7 +89,9 @@ def feature_masks(
             raise ValueError("Give either `genes` or `n_genes`, not both.")
         check_positive("n_genes", n_genes)
     n_shown = _N_GENES[kind] if n_genes is None else n_genes
-    inputs = mask_inputs(adata, key, groupby, genes, n_shown, gene_symbols, by_group=kind == "heatmap")
+    if kind == "bar":
+        groupby = Keys(key).label
+    inputs = mask_inputs(adata, key, groupby, genes, n_shown, gene_symbols, by_group=kind in ("heatmap", "bar"))
     axes: Axes | list[Axes]
     if kind == "umap":
         if ax is not None:

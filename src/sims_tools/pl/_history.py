@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
-from sims_tools._validate import check_choice, check_uns_key, listing
+from sims_tools._validate import check_choice, listing
+from sims_tools.data._uns_entry import uns_entry
 from sims_tools.pl._canvas import hand_back, plain
 from sims_tools.pl._text import SIZE
 
@@ -59,7 +61,8 @@ def training_history(
     --------
     >>> sims.pl.training_history(reference, metrics=["loss", "median_f1"])
     """
-    history = _history(adata, key)
+    entry = _entry(adata, key)
+    history = {str(name): np.asarray(curve, dtype=float) for name, curve in entry["history"].items()}
     recorded = [
         name for name in ("loss", *_scores(history)) if any(_curve(history, name, part) is not None for part in _COLORS)
     ]
@@ -71,7 +74,6 @@ def training_history(
     if ax is not None and len(wanted) != 1:
         raise ValueError(f"`ax` holds one metric, and {len(wanted)} are to be drawn; name one in `metrics`.")
     axes = [ax] if ax is not None else _panels(len(wanted))
-    entry = adata.uns[Keys(key).uns]
     training = entry.get("training_params", entry.get("params", {})).get("training", {})
     best = _best_epoch(history, str(training.get("monitor", "accuracy")))
     for panel, name in zip(axes, wanted, strict=True):
@@ -79,16 +81,15 @@ def training_history(
     return hand_back(axes, show, return_fig)
 
 
-def _history(adata: AnnData | MuData, key: str) -> dict[str, NDArray[np.float64]]:
-    """The recorded curves."""
+def _entry(adata: AnnData | MuData, key: str) -> Mapping[str, Any]:
+    """What training has recorded."""
     remedy = (
         "Train on this object first: `sims.tl.sims_train(adata, labels_key)`; the history stays with the reference."
     )
-    check_uns_key(adata, Keys(key).uns, remedy)
-    facts = adata.uns[Keys(key).uns]
+    facts = uns_entry(adata, Keys(key).uns, remedy)
     if not isinstance(facts, Mapping) or "history" not in facts:
         raise KeyError(f"`adata.uns[{Keys(key).uns!r}]` has no 'history'. {remedy}")
-    return {str(name): np.asarray(curve, dtype=float) for name, curve in facts["history"].items()}
+    return facts
 
 
 def _scores(history: Mapping[str, NDArray[np.float64]]) -> list[str]:

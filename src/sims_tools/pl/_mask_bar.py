@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from sims_tools.data._mask_stats import group_sums
 from sims_tools.pl._canvas import PAD, canvas, inches, pitch_for, plain
 from sims_tools.pl._mask_inputs import MaskInputs
 from sims_tools.pl._text import SIZE, label_ticks, shorten, text_width
@@ -13,8 +12,7 @@ from sims_tools.pl._text import SIZE, label_ticks, shorten, text_width
 
 def draw_bar(inputs: MaskInputs, ax: Axes | None) -> Axes:
     """Horizontal bars, the strongest gene on top and of length one."""
-    weights = inputs.stored.weights
-    total = group_sums(weights, np.zeros(weights.shape[0], dtype=np.intp), 1)[0]
+    total = inputs.masks.total()
     columns = inputs.strongest(total)
     names = shorten([inputs.names[column] for column in columns])
     height = len(names) * pitch_for(len(names), wish=0.2, floor=0.8)

@@ -8,7 +8,6 @@ from matplotlib.colors import ListedColormap
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from sims_tools.data._mask_stats import group_sums
 from sims_tools.pl._canvas import BAR_ROOM, PAD, canvas, colour_bar, draw_matrix, inches, pitch_for, plain
 from sims_tools.pl._colors import MATRIX_MAP
 from sims_tools.pl._mask_inputs import MaskInputs
@@ -22,11 +21,9 @@ _LEAD = 0.25  # inches of the lines from there to the names
 
 def draw_cells(inputs: MaskInputs, ax: Axes | None) -> Axes:
     """Mask weights of single cells, sorted by label."""
-    weights = inputs.stored.weights
-    total = group_sums(weights, np.zeros(weights.shape[0], dtype=np.intp), 1)[0]
-    columns = inputs.by_class(inputs.strongest(total), inputs.class_means())
+    columns = inputs.by_class(inputs.strongest(inputs.masks.total()), inputs.class_means())
     rows = _sample(inputs.codes)
-    shown = weights[rows][:, columns].toarray()
+    shown = inputs.stored.weights.read(rows)[:, columns].toarray()
     names, genes = shorten(inputs.groups), shorten([inputs.names[column] for column in columns], 24)
     width = len(genes) * pitch_for(len(genes), wish=0.16, floor=1.6)
     height = max(len(names) * pitch_for(len(names), wish=0.15), 3.5)

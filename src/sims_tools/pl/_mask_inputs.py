@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from sims_tools._keys import Keys
 from sims_tools._validate import listing
-from sims_tools.data._class_masks import read_grouped_masks
+from sims_tools.data._class_masks import GroupedMasks, group_masks, read_grouped_masks
 from sims_tools.data._features import RNA
-from sims_tools.data._mask_stats import StoredMasks, gene_object, group_means, label_codes, read_masks
+from sims_tools.data._mask_stats import StoredMasks, gene_object, group_means
+from sims_tools.data._uns_entry import uns_or_nothing
 from sims_tools.pl._colors import label_colors
 
 
@@ -25,10 +26,10 @@ class MaskInputs:
 
     Parameters
     ----------
+    masks
+        Of cells, with the label of each; or of labels, where only means were kept.
     column
         Column of `.obs` with the labels.
-    codes, groups
-        Label of each cell (-1: none) and the labels in use.
     colors
         Colour of each category, used or not.
     names
@@ -41,15 +42,28 @@ class MaskInputs:
         What the masks are, as the annotation says.
     """
 
-    stored: StoredMasks
+    masks: GroupedMasks
     column: str
-    codes: NDArray[np.intp]
-    groups: list[str]
     colors: dict[str, str]
     names: list[str]
     chosen: NDArray[np.intp] | None
     n_genes: int
     explanation: str = "masks"
+
+    @property
+    def stored(self) -> StoredMasks:
+        """The masks, and names of their columns."""
+        return self.masks.stored
+
+    @property
+    def codes(self) -> NDArray[np.intp]:
+        """Label of each row, -1 for none."""
+        return self.masks.codes
+
+    @property
+    def groups(self) -> list[str]:
+        """The labels in use."""
+        return self.masks.groups
 
     @property
     def weight(self) -> str:
@@ -94,24 +108,19 @@ def mask_inputs(
     by_group: bool = False,
 ) -> MaskInputs:
     """Read the masks of `key` and the labels in `groupby`; with `by_group`, means of the groups are enough."""
-    if by_group:
-        grouped = read_grouped_masks(adata, key, groupby)
-        stored, codes, groups = grouped.stored, grouped.codes, grouped.groups
-    else:
-        stored, (codes, groups) = read_masks(adata, key), label_codes(adata, groupby)
-    if not groups:
+    masks = read_grouped_masks(adata, key, groupby) if by_group else group_masks(adata, key, groupby)
+    stored = masks.stored
+    if not masks.groups:
         raise ValueError(f"No cell has a label in `adata.obs[{groupby!r}]`.")
     names = _display_names(gene_object(adata, key), stored, gene_symbols)
     return MaskInputs(
-        stored=stored,
+        masks=masks,
         column=groupby,
-        codes=codes,
-        groups=groups,
         colors=label_colors(adata, groupby),
         names=names,
         chosen=None if genes is None else _columns_of(genes, stored, names),
         n_genes=n_genes,
-        explanation=str(adata.uns[Keys(key).uns].get("explanation", "masks")),
+        explanation=str(uns_or_nothing(adata, Keys(key).uns).get("explanation", "masks")),
     )
 
 

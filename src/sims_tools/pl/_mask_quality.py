@@ -14,7 +14,8 @@ from mudata import MuData
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
-from sims_tools._validate import check_uns_key, listing
+from sims_tools._validate import listing
+from sims_tools.data._uns_entry import uns_entry
 from sims_tools.pl._canvas import BAR_ROOM, PAD, hand_back, pitch_for
 from sims_tools.pl._quality_panels import (
     STYLES,
@@ -99,8 +100,7 @@ def mask_quality(
 def _tables(adata: AnnData | MuData, key: str) -> dict[str, Any]:
     """What :func:`sims_tools.tl.evaluate_masks` left."""
     remedy = "Run `sims.tl.evaluate_masks(adata, model)` first."
-    check_uns_key(adata, Keys(key).uns, remedy)
-    facts = adata.uns[Keys(key).uns]
+    facts = uns_entry(adata, Keys(key).uns, remedy)
     if not isinstance(facts, Mapping) or "mask_quality" not in facts:
         raise KeyError(f"`adata.uns[{Keys(key).uns!r}]` has no 'mask_quality'. {remedy}")
     return dict(facts["mask_quality"])

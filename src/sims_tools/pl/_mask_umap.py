@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from sims_tools._keys import Keys
-from sims_tools.data._mask_stats import gene_object, group_sums
+from sims_tools.data._mask_stats import gene_object
+from sims_tools.data._obs_columns import obs_column
 from sims_tools.pl._canvas import PAD, Key
 from sims_tools.pl._colors import GREY, POINT_MAP
 from sims_tools.pl._mask_cells import top_of_scale
@@ -61,15 +62,14 @@ def _scene(
     adata: AnnData | MuData, inputs: MaskInputs, confidence: str, places: np.ndarray
 ) -> tuple[AnnData, list[str]]:
     """A small object that holds what is drawn and nothing else (scanpy writes colours into what it draws)."""
-    weights = inputs.stored.weights
-    columns = inputs.strongest(group_sums(weights, np.zeros(weights.shape[0], dtype=np.intp), 1)[0])
+    columns = inputs.strongest(inputs.masks.total())
+    weights = inputs.stored.weights.dense_columns(columns)
     titles = [inputs.column]
     values: dict[str, object] = {"label": pd.Categorical.from_codes(inputs.codes, categories=pd.Index(inputs.groups))}
     if confidence in adata.obs:
         titles.append(confidence)
-        values["confidence"] = adata.obs[confidence].to_numpy(dtype=np.float32)
-    for column in columns:
-        weight = weights[:, [column]].toarray()[:, 0]
+        values["confidence"] = obs_column(adata, confidence, "key").to_numpy(dtype=np.float32)
+    for column, weight in zip(columns, weights.T, strict=True):
         titles.append(inputs.names[column])
         values[f"gene {column}"] = np.where(weight > 0, weight, np.nan)
     frame = pd.DataFrame(values, index=pd.RangeIndex(adata.n_obs).astype(str))

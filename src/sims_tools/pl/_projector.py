@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sims_tools._validate import check_obs_key
+from sims_tools.data._obs_columns import obs_column
 from sims_tools.pl._scatter import find_basis
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def projector(
     """
     points = np.asarray(adata.obsm[find_basis(adata, basis)])
     columns = [color] if isinstance(color, str) else list(color)
-    for column in columns:
-        check_obs_key(adata, column, "color")
-    rows = [[_cell(value) for value in adata.obs[column].astype(object)] for column in columns]
+    rows = [[_cell(value) for value in obs_column(adata, column, "color").astype(object)] for column in columns]
     metadata: dict[str, Any] = {}
     if len(columns) == 1:
         metadata = {"metadata": rows[0]}

@@ -8,7 +8,7 @@ import scanpy as sc
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from sims_tools._validate import listing
+from sims_tools._validate import check_object, listing
 from sims_tools.pl._text import shorten
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ SCENE = "X_scene"
 
 def find_basis(adata: AnnData | MuData, basis: str) -> str:
     """The key in `.obsm`, which may be given without its "X_"."""
+    check_object(adata)
     for name in (basis, f"X_{basis}"):
         if name in adata.obsm:
             return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from anndata import AnnData
 
+from sims_tools._validate import check_object
 from sims_tools.data._blocks import sample_rows
 from sims_tools.data._gene_ids import GeneIdKind
 from sims_tools.data._gene_ids import gene_id_kind as _gene_id_kind
@@ -43,4 +44,5 @@ def gene_id_kind(adata: AnnData) -> GeneIdKind:
     adata
         Any AnnData; it is only read.
     """
+    check_object(adata)
     return _gene_id_kind(adata.var_names)

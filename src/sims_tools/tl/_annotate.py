@@ -225,6 +225,7 @@ def annotate(
     check_sets(model, prediction_sets, classes, class_conditional=class_conditional)
     check_reject(model, reject, reject_by)
     allowed = None if classes is None else restrict(model.classes, classes)
+    kept = mask_mode(masks, n_mask_features)
     where = {"modalities": modalities, "protein_layer": protein_layer, "protein_obsm_key": protein_obsm_key}
     params = {
         "model": model.name,
@@ -239,11 +240,12 @@ def annotate(
         "reject_by": reject_by,
         "prediction_sets": prediction_sets,
         "class_conditional": class_conditional,
+        "masks": kept.kind,
     }
     request = Request(
         key_added=Keys(model.name if key_added is None else key_added).base,
         params=params,
-        masks=mask_mode(masks, n_mask_features),
+        masks=kept,
         embedding=embedding,
         probabilities=probabilities,
         batch_size=batch_size,

@@ -131,9 +131,11 @@ def plan_annotation(
         asked = {"store": fingerprint(source), "key_added": request.key_added, **request.params}
         parts = boundaries(source.n_obs, request.part_size)
     asked |= {name: getattr(request, name) for name in ("embedding", "probabilities", "batch_size", "part_size")}
-    masks = {"masks": request.masks.kind, "n_mask_features": request.masks.n_features}
+    asked["n_mask_features"] = request.masks.n_features
     with keep_model(model, folder) as (place, digest):
-        plan = Plan(folder, {**asked, **masks, "model": digest}, parts, resume=resume)
+        plan = Plan(
+            folder, {**asked, "n_mask_features": request.masks.n_features, "model": digest}, parts, resume=resume
+        )
     accelerator = "cpu" if torch.cuda.is_available() and model.device.type == "cpu" else "auto"
     job = AnnotationJob(store, str(place), digest, query.match, query.kind, request, str(folder), accelerator)
     return job, plan, groups

@@ -19,11 +19,13 @@ from sims_tools.data._gene_families import family_table
 from sims_tools.data._gene_rankings import differential_expression
 from sims_tools.data._mask_stats import StoredMasks, gene_object, read_masks
 from sims_tools.data._moments import log_cp10k
+from sims_tools.data._uns_entry import uns_or_nothing
 from sims_tools.models import ClassifierModel, load
 from sims_tools.tl._faithfulness import ACTIONS, Probe, faithfulness
 from sims_tools.tl._gene_lists import AGAINST, gene_lists
 from sims_tools.tl._mask_agreement import agreement, differential_markers, given_markers
 from sims_tools.tl._mask_cells import MaskCells, choose_cells
+from sims_tools.tl._mask_modes import TOP
 from sims_tools.tl._mask_stability import Other, masks_of_model, stability
 from sims_tools.tl._write import check_target, storable, write_scores
 
@@ -157,8 +159,14 @@ def evaluate_masks(
     stored = read_masks(adata, key)
     symbols = _symbols(gene_object(adata, key), stored, gene_symbols)
     model = load(model) if isinstance(model, str | Path) else model
-    _check_model(adata, model, stored, key)
-    asked = adata.uns[Keys(key).uns].get("params", {})
+    facts = uns_or_nothing(adata, Keys(key).uns)
+    _check_model(facts, model, stored, key)
+    asked = facts.get("params", {})
+    if asked.get("masks") == TOP:
+        raise ValueError(
+            f"The annotation {key!r} was made with `masks='top'`, and masks are examined whole. A sample of the cells "
+            "will do: `sample = adata[rows].to_memory()`, annotate it with `masks='full'`, and examine that."
+        )
     layer = _recorded(asked, "layer") if layer is None else layer
     input_kind = input_kind or _recorded(asked, "input_kind") or "auto"
     rng = np.random.default_rng(random_state)
@@ -202,11 +210,10 @@ def _check_request(n_genes: Sequence[int], against: Sequence[str], n_top: int, m
         check_choice("against", name, AGAINST)
 
 
-def _check_model(adata: AnnData | MuData, model: object, stored: StoredMasks, key: str) -> None:
+def _check_model(facts: Mapping[str, Any], model: object, stored: StoredMasks, key: str) -> None:
     """Raise unless the model has the genes and classes that the annotation was made with."""
     if not isinstance(model, ClassifierModel):
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
-    facts = adata.uns[Keys(key).uns]
     for kind, own, noted in (
         ("genes", model.genes, stored.features),
         ("classes", model.classes, facts.get("classes", ())),

@@ -20,6 +20,7 @@ from sims_tools.data._align import GeneMatch
 from sims_tools.data._labels import encode_labels
 from sims_tools.data._mask_stats import StoredMasks, group_means
 from sims_tools.data._obs_columns import obs_column
+from sims_tools.data._uns_entry import uns_or_nothing
 from sims_tools.models import ClassifierModel
 
 FEWEST = 3
@@ -105,7 +106,7 @@ def choose_cells(
     column = Keys(key).label if labels_key is None else labels_key
     labels = encode_labels(obs_column(adata, column, "key" if labels_key is None else "labels_key"), None)
     known = np.append(np.isin(labels.classes, model.classes), False)  # the last for cells without a label, coded -1
-    labels = labels.without(np.flatnonzero(~known[labels.codes] | (np.diff(stored.weights.indptr) == 0)))
+    labels = labels.without(np.flatnonzero(~known[labels.codes] | (stored.weights.n_stored() == 0)))
     drawn = _stratified(labels.codes, max_cells, rng)
     few = np.bincount(labels.codes[drawn], minlength=len(labels.classes)) < FEWEST
     drawn = drawn[~few[labels.codes[drawn]]]
@@ -124,11 +125,11 @@ def choose_cells(
         codes=codes.astype(np.intp),
         classes=classes,
         targets=pd.Index(model.classes).get_indexer(classes).astype(np.intp),
-        allowed=_allowed(adata.uns[Keys(key).uns].get("params", {}), model),
+        allowed=_allowed(uns_or_nothing(adata, Keys(key).uns).get("params", {}), model),
         counts=counts.copy(),
         totals=totals,
         match=query.match,
-        masks=stored.weights[drawn],
+        masks=stored.weights.read(drawn),
         source=source,
     )
 

@@ -98,7 +98,7 @@ def _class_means(adata: AnnData | MuData, cells: MaskCells, other: Other, batch_
     """Mean masks of one model or annotation, genes in rows."""
     if isinstance(other, str) and other in adata.uns:
         stored = read_masks(adata, other)
-        return pd.DataFrame(cells.means_of(stored.weights[cells.rows]).T, index=stored.features.astype(str))
+        return pd.DataFrame(cells.means_of(stored.weights.read(cells.rows)).T, index=stored.features.astype(str))
     if isinstance(other, str | Path):
         if not Path(other).exists():
             raise FileNotFoundError(
