@@ -20,6 +20,8 @@ protein_obsm_key
 input_kind
     What the values are. "auto" tells raw counts, linearly normalised and log1p-normalised values apart and brings
     each to log1p CP10K inside the model; "counts" or "log1p" overrule it.""",
+    "or_store": """\
+Or the path of a store (`.h5ad`, `.zarr`): it is read where it lies, and what is written is appended to it.""",
     "key": """\
 key
     The `key_added` that was given to :func:`~sims_tools.tl.annotate`.""",
@@ -38,7 +40,7 @@ progress_bar
     "study_cells": """\
 adata
     Labelled cells (n_obs, n_vars) with raw counts, stored any way: AnnData, or MuData. Only `.uns[key_added]` is
-    written.
+    written. All are brought into memory. Or the path of a store (`.h5ad`, `.zarr`), to which that is appended.
 labels_key
     Column of `.obs` with the labels. Cells whose label is NaN or `unlabeled_category`, and cells without counts, take
     no part.""",

@@ -60,7 +60,7 @@ def test_means_and_the_heaviest_follow_from_the_masks(cells, model):
     np.testing.assert_array_equal(mean.uns["sims"]["mean_mask_cells"], np.bincount(labels))
 
 
-def test_means_are_enough_to_rank_and_for_the_heatmap(cells, model):
+def test_means_are_enough_to_rank_for_tables_and_for_figures_of_groups(cells, model):
     mean = cells.copy()
     sims.tl.annotate(cells, model, **QUIET)
     sims.tl.annotate(mean, model, masks="mean", **QUIET)
@@ -72,12 +72,23 @@ def test_means_are_enough_to_rank_and_for_the_heatmap(cells, model):
     figures = [sims.pl.feature_masks(adata, kind="heatmap", return_fig=True) for adata in (cells, mean)]
     drawn = [figure.axes[0].images[0].get_array() for figure in figures]
     np.testing.assert_allclose(drawn[0], drawn[1], atol=1e-5)
+    bars = [sims.pl.feature_masks(adata, kind="bar", groupby="donor", show=False).patches for adata in (cells, mean)]
+    widths = [[bar.get_width() for bar in each] for each in bars]
+    np.testing.assert_allclose(widths[0], widths[1], atol=1e-5)
+    for group in (None, "type_1"):
+        tables = [sims.get.mask_df(adata, group=group, n_genes=None).set_index("gene") for adata in (cells, mean)]
+        np.testing.assert_allclose(tables[1]["weight"], tables[0]["weight"].reindex(tables[1].index), atol=1e-6)
+        assert len(tables[0]) == len(tables[1])
+        assert tables[1]["n_cells"].isna().all()
+    with pytest.raises(KeyError, match="no cell labelled 'type_9'"):
+        sims.get.mask_df(mean, group="type_9")
 
 
 def test_what_was_not_kept_is_said(cells, model):
     sims.tl.annotate(cells, model, masks="mean", **QUIET)
     for read in (
-        lambda: sims.get.mask_df(cells),
+        lambda: sims.get.mask_df(cells, [0]),
+        lambda: sims.get.mask_df(cells, groupby="donor", group="donor_1"),
         lambda: sims.pl.feature_masks(cells, kind="cells"),
         lambda: sims.tl.rank_mask_genes(cells, "donor"),
     ):

@@ -13,9 +13,9 @@ from scipy import sparse
 from sims_tools._keys import Keys
 
 from ._features import PROTEIN, RNA, feature_names
+from ._in_memory import uns_entry
 from ._mask_rows import MaskRows
 from ._mask_stats import REMEDY, StoredMasks, group_sums, has_mean_masks, label_codes, read_masks
-from ._uns_entry import uns_entry
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from scipy import sparse
 
 from sims_tools._keys import UNKNOWN, Keys
 from sims_tools._validate import check_obsm_key, listing
+from sims_tools.data._in_memory import uns_entry
 from sims_tools.data._labels import encode_labels
 from sims_tools.data._mask_rows import runs_of_rows
 from sims_tools.data._obs_columns import obs_column
-from sims_tools.data._uns_entry import uns_entry
 
 _REMEDY = "Run `sims.tl.annotate` first, and give the same `key` here as `key_added` there."
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sims_tools._keys import Keys
-from sims_tools._validate import check_obsm_key
+from sims_tools._validate import check_obsm_key, listing
 
 from ._features import PROTEIN, RNA, ROLES, feature_names
+from ._in_memory import in_memory, uns_entry, uns_or_nothing
 from ._mask_rows import MaskRows, runs_of_rows
 from ._matrix import with_data
 from ._obs_columns import obs_column
 from ._parts import is_mudata, spread_rows
-from ._uns_entry import uns_entry, uns_or_nothing
 
 REMEDY = (
     "Run `sims.tl.annotate(..., masks=True)` first, and give the same `key` here as `key_added` there. Only models "
@@ -156,6 +156,21 @@ def gene_object(adata: AnnData | MuData, key: str) -> AnnData:
     modalities = uns_or_nothing(adata, Keys(key).uns).get("modalities", {})
     name = modalities.get(RNA, next(iter(modalities.values()), next(iter(adata.mod))))
     return adata.mod[name]
+
+
+def display_names(adata: AnnData, stored: StoredMasks, gene_symbols: str | None) -> list[str]:
+    """The model's names of the features, or of genes the symbols that a column of `adata.var` has for them."""
+    names = [str(name) for name in stored.features]
+    if gene_symbols is None:
+        return names
+    var = in_memory(adata.var)
+    if gene_symbols not in var.columns:
+        raise KeyError(
+            f"`gene_symbols={gene_symbols!r}` is not a column of `adata.var`; it has {listing(var.columns)}."
+        )
+    symbols = dict(zip(adata.var_names, var[gene_symbols].astype(str), strict=True))
+    features = zip(stored.var_names, names, stored.modality == RNA, strict=True)
+    return [symbols.get(var_name, name) if is_gene else name for var_name, name, is_gene in features]
 
 
 def label_codes(adata: AnnData | MuData, column: str) -> tuple[NDArray[np.intp], list[str]]:

@@ -16,6 +16,7 @@ from sims_tools._log import logger
 from sims_tools._validate import check_names, listing
 
 from ._features import PROTEIN, RNA, ROLES
+from ._in_memory import in_memory
 
 _USUAL = {
     RNA: ("rna", "gex", "gene expression", "gene_expression", "transcriptome"),
@@ -153,7 +154,7 @@ def proteins_of_obsm(adata: AnnData, key: str, names: Any = None) -> AnnData:
     names
         (n_proteins,) names; None takes the columns of a DataFrame, or numbers the proteins.
     """
-    values = adata.obsm[key]
+    values = in_memory(adata.obsm[key])
     if isinstance(values, pd.DataFrame):
         names = values.columns if names is None else names
         values = values.to_numpy()

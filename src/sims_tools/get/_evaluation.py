@@ -10,7 +10,7 @@ from mudata import MuData
 
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice
-from sims_tools.data._uns_entry import uns_entry
+from sims_tools.data._in_memory import uns_entry
 
 _REMEDY = "Run `sims.tl.evaluate(adata, labels_key)` first, with the same `key`."
 

@@ -11,7 +11,7 @@ from mudata import MuData
 
 from sims_tools._keys import Keys
 from sims_tools._validate import check_choice, listing
-from sims_tools.data._uns_entry import uns_entry
+from sims_tools.data._in_memory import uns_entry
 
 _REMEDY = "Run `sims.tl.cross_validate`, `sims.tl.learning_curve` or `sims.tl.benchmark` first."
 

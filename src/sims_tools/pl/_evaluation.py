@@ -10,9 +10,9 @@ from mudata import MuData
 
 from sims_tools._keys import UNKNOWN, Keys
 from sims_tools.confidence import evaluation_tables
+from sims_tools.data._in_memory import uns_or_nothing
 from sims_tools.data._labelled_calls import read_calls
 from sims_tools.data._obs_columns import obs_column
-from sims_tools.data._uns_entry import uns_or_nothing
 
 N_BINS = 15
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, listing
-from sims_tools.data._uns_entry import uns_entry
+from sims_tools.data._in_memory import uns_entry
 from sims_tools.pl._canvas import hand_back, plain
 from sims_tools.pl._text import SIZE
 

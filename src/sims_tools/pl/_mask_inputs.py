@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from sims_tools._keys import Keys
 from sims_tools._validate import listing
 from sims_tools.data._class_masks import GroupedMasks, group_masks, read_grouped_masks
-from sims_tools.data._features import RNA
-from sims_tools.data._mask_stats import StoredMasks, gene_object, group_means
-from sims_tools.data._uns_entry import uns_or_nothing
+from sims_tools.data._in_memory import uns_or_nothing
+from sims_tools.data._mask_stats import StoredMasks, display_names, gene_object, group_means
 from sims_tools.pl._colors import label_colors
 
 
@@ -112,7 +111,7 @@ def mask_inputs(
     stored = masks.stored
     if not masks.groups:
         raise ValueError(f"No cell has a label in `adata.obs[{groupby!r}]`.")
-    names = _display_names(gene_object(adata, key), stored, gene_symbols)
+    names = display_names(gene_object(adata, key), stored, gene_symbols)
     return MaskInputs(
         masks=masks,
         column=groupby,
@@ -122,20 +121,6 @@ def mask_inputs(
         n_genes=n_genes,
         explanation=str(uns_or_nothing(adata, Keys(key).uns).get("explanation", "masks")),
     )
-
-
-def _display_names(adata: AnnData, stored: StoredMasks, gene_symbols: str | None) -> list[str]:
-    """The model's gene names, or the symbols that `adata.var` has for them."""
-    names = [str(name) for name in stored.features]
-    if gene_symbols is None:
-        return names
-    if gene_symbols not in adata.var.columns:
-        raise KeyError(
-            f"`gene_symbols={gene_symbols!r}` is not a column of `adata.var`; it has {listing(adata.var.columns)}."
-        )
-    symbols = dict(zip(adata.var_names, adata.var[gene_symbols].astype(str), strict=True))
-    features = zip(stored.var_names, names, stored.modality == RNA, strict=True)
-    return [symbols.get(var_name, name) if is_gene else name for var_name, name, is_gene in features]
 
 
 def _columns_of(genes: Sequence[str], stored: StoredMasks, symbols: Sequence[str]) -> NDArray[np.intp]:

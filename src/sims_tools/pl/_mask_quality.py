@@ -15,7 +15,7 @@ from mudata import MuData
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import listing
-from sims_tools.data._uns_entry import uns_entry
+from sims_tools.data._in_memory import uns_entry
 from sims_tools.pl._canvas import BAR_ROOM, PAD, hand_back, pitch_for
 from sims_tools.pl._quality_panels import (
     STYLES,

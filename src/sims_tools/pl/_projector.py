@@ -58,7 +58,8 @@ def projector(
     --------
     >>> sims.pl.projector(mdata, "X_cite", logger="runs", color="cell_type")
     """
-    points = np.asarray(adata.obsm[find_basis(adata, basis)])
+    name = find_basis(adata, basis)
+    points = np.asarray(adata.obsm[name])
     columns = [color] if isinstance(color, str) else list(color)
     rows = [[_cell(value) for value in obs_column(adata, column, "color").astype(object)] for column in columns]
     metadata: dict[str, Any] = {}

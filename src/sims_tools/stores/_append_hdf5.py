@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from anndata.io import write_elem
 
@@ -18,12 +18,20 @@ from sims_tools.stores._second_root import Group, address, copy_group, describe
 _NEW = "sims-tools-new"
 """Group for what is written until it is moved to its place. The old root has it, the new one not."""
 
+Entry: TypeAlias = tuple[str, dict[str, Any]]
+"""Of `.uns`, with its name."""
+
 _CHANGED = ("obs", "obsm", "uns")
 """Groups that results are added to."""
 
 
 def append_hdf5(
-    path: Path, elements: Sequence[Element], n_obs: int, *, uns: tuple[str, dict[str, Any]], replaced: Sequence[str]
+    path: Path,
+    elements: Sequence[Element],
+    n_obs: int,
+    *,
+    uns: Entry | None,
+    replaced: Sequence[str],
 ) -> None:
     """Add results to a file, in place of those that are there under the same names.
 
@@ -36,7 +44,7 @@ def append_hdf5(
     n_obs
         Number of cells.
     uns
-        Entry of `.uns`, with its name.
+        Entry of `.uns`, with its name; None is none.
     replaced
         Slots to take out. Their room in the file is not used again.
 
@@ -66,7 +74,11 @@ def append_hdf5(
 
 
 def _write(
-    overlay: Overlay, elements: Sequence[Element], n_obs: int, uns: tuple[str, dict[str, Any]], replaced: Sequence[str]
+    overlay: Overlay,
+    elements: Sequence[Element],
+    n_obs: int,
+    uns: Entry | None,
+    replaced: Sequence[str],
 ) -> int:
     """Write what is new beside the old, and a root group of both; returns where it is.
 
@@ -85,8 +97,9 @@ def _write(
         places = {f"{_NEW}/{number}": element.slot for number, element in enumerate(elements)}
         for at, element in zip(places, elements, strict=True):
             write_element(root, element, n_obs, at=at)
-        write_elem(root[_NEW], "uns", uns[1])
-        places[f"{_NEW}/uns"] = f"uns/{uns[0]}"
+        if uns is not None:
+            write_elem(root[_NEW], "uns", uns[1])
+            places[f"{_NEW}/uns"] = f"uns/{uns[0]}"
         second = _copy_root(root, about, without={*places.values(), *replaced})
         for at, slot in places.items():
             root.move(at, f"{second.name}/{slot}")

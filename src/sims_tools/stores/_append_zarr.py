@@ -26,7 +26,7 @@ def append_zarr(
     elements: Sequence[Element],
     n_obs: int,
     *,
-    uns: tuple[str, dict[str, Any]],
+    uns: tuple[str, dict[str, Any]] | None,
     replaced: Sequence[str],
 ) -> None:
     """Add results to a store, in place of those that are there under the same names.
@@ -51,11 +51,12 @@ def append_zarr(
             write_elem(root, name, {})
         for element in elements:
             write_element(root, element, n_obs)
-        write_elem(root["uns"], uns[0], uns[1])
+        if uns is not None:
+            write_elem(root["uns"], uns[0], uns[1])
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
-    slots = [*(element.slot for element in elements), f"uns/{uns[0]}"]
+    slots = [element.slot for element in elements] + ([] if uns is None else [f"uns/{uns[0]}"])
     kept = [str(name) for name in store["obs"].attrs["column-order"] if f"obs/{name}" not in replaced]
     new = [slot.removeprefix("obs/") for slot in slots if slot.startswith("obs/")]
     to_do = {

@@ -13,9 +13,10 @@ from scipy import sparse
 
 from sims_tools._log import logger
 from sims_tools.data._align import check_unique
-from sims_tools.data._blocks import iter_blocks
+from sims_tools.data._blocks import iter_blocks, sample_rows
 from sims_tools.data._dataset import CellDataset
 from sims_tools.data._features import PROTEIN, RNA
+from sims_tools.data._free_memory import STREAM_ABOVE, fits_in_memory
 from sims_tools.data._gene_choice import GeneChoice, choose_genes
 from sims_tools.data._kind import InputKind, resolve_kind
 from sims_tools.data._labels import Labels, check_classes, encode_labels
@@ -26,6 +27,9 @@ from sims_tools.data._parts import Part, read_parts, spread_rows
 
 if TYPE_CHECKING:
     from mudata import MuData
+
+_VALUE = 8
+"""Bytes of a value and its column."""
 
 LABELS, PROTEINS = "labels", "proteins"
 """Column of `.obs` and entry of `.obsm` of the objects that models are trained on."""
@@ -157,6 +161,8 @@ def _stored(part: Part, kind: InputKind) -> tuple[sparse.csr_matrix, np.ndarray]
     adata, layer = part.adata, part.layer
     matrix: Any = None if adata.is_view else (adata.X if layer is None else adata.layers[layer])
     shared = sparse.issparse(matrix) and matrix.format == "csr"
+    if not shared:
+        _check_memory(adata, layer)
     blocks, sums = [], []
     for _, block in iter_blocks(adata, layer):
         sums.append(kind.to_linear(block)[1])
@@ -166,6 +172,18 @@ def _stored(part: Part, kind: InputKind) -> tuple[sparse.csr_matrix, np.ndarray]
     if part.rows is None:
         return matrix, totals
     return spread_rows(matrix, part.rows), np.where(part.rows >= 0, totals[part.rows], 0.0)
+
+
+def _check_memory(adata: AnnData, layer: str | None) -> None:
+    """Raise MemoryError where a matrix is too large to be made, as some of its rows tell."""
+    sample = sample_rows(adata, layer)
+    n_bytes = _VALUE * sample.nnz / sample.shape[0] * adata.n_obs
+    if not fits_in_memory(n_bytes):
+        raise MemoryError(
+            f"A study trains many models on the same cells, and holds these in memory: about {n_bytes / 1e9:.1f} GB, "
+            f"more than {STREAM_ABOVE:.0%} of what is free. Give a sample of the cells, `adata[rows].to_memory()`, or "
+            "some of the genes."
+        )
 
 
 def _proteins(part: Part) -> pd.DataFrame:

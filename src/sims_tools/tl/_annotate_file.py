@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,8 @@ import anndata
 from sims_tools._log import logger
 from sims_tools.data._stored_matrix import H5AD, ZARR
 from sims_tools.models import ClassifierModel
-from sims_tools.stores._append_hdf5 import append_hdf5, check_hdf5, check_space
-from sims_tools.stores._append_zarr import append_zarr, recover_zarr
+from sims_tools.stores._append import append, check_appendable
+from sims_tools.stores._append_hdf5 import check_space
 from sims_tools.stores._new_store import write_new
 from sims_tools.stores._plan import Plan, parts_folder
 from sims_tools.stores._source import Source, StoreRef
@@ -55,12 +54,7 @@ def annotate_into_store(
     entry = entry_of(uns, [element.slot for element in elements], earlier)
     check_space(path.parent, _n_bytes(plan))
     replaced = [slot for slot in slots_of(earlier) if slot.startswith(("obs/", "obsm/"))]
-    n_obs = plan.parts[-1][1]
-    how: dict[str, Any] = {"uns": (request.key_added, entry), "replaced": replaced}
-    if store.kind == H5AD:
-        append_hdf5(path, elements, n_obs, **how)
-    else:
-        append_zarr(path, folder, elements, n_obs, **how)
+    append(store, elements, plan.parts[-1][1], uns=(request.key_added, entry), replaced=replaced)
     results = assemble(elements, uns) if in_memory else None
     plan.delete()
     logger.info("The annotation is in `%s`.", path)
@@ -139,32 +133,6 @@ def check_output(output: Path, *, resume: bool) -> None:
         raise ValueError(f"`output={str(output)!r}` must end with .h5ad or .zarr.")
     if output.exists() and not resume:
         raise FileExistsError(f"`output={str(output)!r}` exists; choose another name, or delete it.")
-
-
-def check_appendable(store: StoreRef) -> None:
-    """Finish what a killed run has left of its writing, and raise where nothing could be appended.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such store.
-    OSError
-        It cannot be written to, or is open elsewhere.
-    ValueError
-        It is remote.
-    """
-    if store.is_remote:
-        raise ValueError(f"`{store.location}` is remote, so nothing is appended to it; give `output='results.h5ad'`.")
-    path = store.path
-    if not path.exists():
-        raise FileNotFoundError(f"There is no store `{path}`.")
-    for each in (path, path.parent):
-        if not os.access(each, os.W_OK):
-            raise PermissionError(f"`{each}` cannot be written to; give `output='results.h5ad'` where it can be.")
-    if store.kind == H5AD:
-        check_hdf5(path)
-    else:
-        recover_zarr(parts_folder(path))
 
 
 def _earlier(store: StoreRef, key_added: str) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @docs.dedent
 def benchmark(
-    adata: AnnData | MuData,
+    adata: AnnData | MuData | str | Path,
     labels_key: str,
     models: Sequence[str] | Mapping[str, Mapping[str, Any]] = ("sims", "logistic_regression", "linear_svm", "knn"),
     *,
@@ -87,6 +87,8 @@ def benchmark(
 
     Raises
     ------
+    MemoryError
+        The cells are not in memory, and take more than half of what is free.
     KeyError
         A column, layer, modality or entry of `.obsm` does not exist.
     ValueError
@@ -103,5 +105,5 @@ def benchmark(
     >>> sims.get.study_df(adata, "benchmark").groupby("model")["macro_f1"].mean()
     """
     given = dict(locals())
-    make = fold_maker(adata, groupby, n_folds, train_groups)
+    make = fold_maker(groupby, n_folds, train_groups)
     return run_study("benchmark", given, models, make, ("groupby", "n_folds", "train_groups"))

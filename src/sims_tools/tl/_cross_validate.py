@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @docs.dedent
 def cross_validate(
-    adata: AnnData | MuData,
+    adata: AnnData | MuData | str | Path,
     labels_key: str,
     *,
     model: str = "sims",
@@ -104,6 +104,8 @@ def cross_validate(
 
     Raises
     ------
+    MemoryError
+        The cells are not in memory, and take more than half of what is free.
     KeyError
         A column, layer, modality or entry of `.obsm` does not exist.
     ValueError
@@ -119,18 +121,18 @@ def cross_validate(
     >>> sims.get.study_df(adata, "cross_validation")[["group", "macro_f1"]]
     """
     given = dict(locals())
-    make = fold_maker(adata, groupby, n_folds, train_groups)
+    make = fold_maker(groupby, n_folds, train_groups)
     return run_study("cross_validate", given, {model: params}, make, ("groupby", "n_folds", "train_groups"))
 
 
 def fold_maker(
-    adata: AnnData | MuData, groupby: str | None, n_folds: int | None, train_groups: Sequence[str] | str | None
-) -> Callable[[StudyCells, int], list[Fold]]:
+    groupby: str | None, n_folds: int | None, train_groups: Sequence[str] | str | None
+) -> Callable[[Any, StudyCells, int], list[Fold]]:
     """What :func:`~sims_tools.tl._study.run_study` divides the cells with."""
-    groups = None if groupby is None else obs_column(adata, groupby, "groupby")
     chosen = [train_groups] if isinstance(train_groups, str) else train_groups
 
-    def make(cells: StudyCells, seed: int) -> list[Fold]:
+    def make(adata: AnnData | MuData, cells: StudyCells, seed: int) -> list[Fold]:
+        groups = None if groupby is None else obs_column(adata, groupby, "groupby")
         return make_folds(cells.labels, groups, n_folds=n_folds, train_groups=chosen, random_state=seed)
 
     return make

@@ -14,7 +14,8 @@ from sims_tools._validate import check_choice, check_positive
 from sims_tools.data._paired_cells import RNA_KINDS
 from sims_tools.models import CITEAutoencoder, ClassifierModel, load
 from sims_tools.tl._gather import gather
-from sims_tools.tl._write import check_target, write_embedding
+from sims_tools.tl._opened import opened
+from sims_tools.tl._write import write_embedding
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @docs.dedent
 def embed(
-    adata: AnnData | MuData,
+    adata: AnnData | MuData | str | Path,
     model: CITEAutoencoder | ClassifierModel | str | Path,
     *,
     layer: str | None = None,
@@ -45,6 +46,7 @@ def embed(
     ----------
     adata
         Cells, stored any way: AnnData, or a MuData of RNA and protein. Only the key under Returns is written.
+        %(or_store)s
     model
         A trained model, or the folder of a saved one.
     layer
@@ -101,7 +103,6 @@ def embed(
     >>> sc.pp.neighbors(cells, use_rep="X_sims")
     """
     model = load(model) if isinstance(model, str | Path) else model
-    check_target(adata)
     check_positive("batch_size", batch_size)
     proteins: dict[str, Any] = {
         "protein_layer": protein_layer,
@@ -109,22 +110,17 @@ def embed(
         "protein_obsm_key": protein_obsm_key,
     }
     how: dict[str, Any] = {"batch_size": batch_size, "progress_bar": progress_bar}
-    if isinstance(model, CITEAutoencoder):
-        name = _slot(key_added, CITE_KEY)
-        check_choice("input_kind", input_kind, RNA_KINDS)
-        blocks = model.infer(adata, rna_layer=layer, rna_kind=input_kind, **proteins, **how)
-        embedding = np.concatenate([each.latent for each in blocks])
-    elif isinstance(model, ClassifierModel):
-        name = _slot(key_added, model.name)
-        query = model.query(adata, layer=layer, input_kind=input_kind, **proteins)
-        embedding = gather(model.read(query, explain=False, **how), adata.n_obs, embedding=True).embedding
-    else:
+    if not isinstance(model, CITEAutoencoder | ClassifierModel):
         raise TypeError(f"`model` is a {type(model).__name__}; expected a trained model or the folder of a saved one.")
-    target = adata.copy() if copy else adata
-    write_embedding(target, name, embedding)
+    default = CITE_KEY if isinstance(model, CITEAutoencoder) else model.name
+    name = Keys(default if key_added is None else key_added).embedding
+    with opened(adata, f"obsm/{name}", copy=copy) as target:
+        if isinstance(model, CITEAutoencoder):
+            check_choice("input_kind", input_kind, RNA_KINDS)
+            blocks = model.infer(target, rna_layer=layer, rna_kind=input_kind, **proteins, **how)
+            embedding = np.concatenate([each.latent for each in blocks])
+        else:
+            query = model.query(target, layer=layer, input_kind=input_kind, **proteins)
+            embedding = gather(model.read(query, explain=False, **how), target.n_obs, embedding=True).embedding
+        write_embedding(target, name, embedding)
     return target if copy else None
-
-
-def _slot(key_added: str | None, default: str) -> str:
-    """Key in `.obsm`."""
-    return Keys(default if key_added is None else key_added).embedding

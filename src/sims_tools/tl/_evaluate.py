@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sims_tools._docs import docs
@@ -9,7 +10,8 @@ from sims_tools._keys import DEFAULT_KEY, UNKNOWN, Keys
 from sims_tools._validate import check_count
 from sims_tools.confidence import evaluation_tables
 from sims_tools.data._labelled_calls import read_calls
-from sims_tools.tl._write import check_target, write_scores
+from sims_tools.tl._opened import opened
+from sims_tools.tl._write import write_scores
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 @docs.dedent
 def evaluate(
-    adata: AnnData | MuData,
+    adata: AnnData | MuData | str | Path,
     labels_key: str,
     *,
     key: str = DEFAULT_KEY,
@@ -39,7 +41,7 @@ def evaluate(
     Parameters
     ----------
     adata
-        Annotated cells.
+        Annotated cells. %(or_store)s
     labels_key
         Column of `.obs` with the true labels.
     %(key)s
@@ -100,21 +102,19 @@ def evaluate(
     >>> sims.tl.evaluate(query, "cell_type")
     >>> sims.get.evaluation_df(query, "per_class").nsmallest(5, "f1")
     """
-    check_target(adata)
     check_count("n_bins", n_bins)
     keys = Keys(key)
-    calls = read_calls(adata, labels_key, keys, unlabeled_category=unlabeled_category)
-    tables = evaluation_tables(
-        calls.prob,
-        calls.true,
-        calls.called,
-        names=calls.names,
-        sets=calls.sets,
-        novelty=calls.novelty,
-        n_bins=n_bins,
-    )
-    params = {"labels_key": labels_key, "unlabeled_category": unlabeled_category, "n_bins": n_bins}
-    if copy:
-        adata = adata.copy()
-    write_scores(adata, keys, "evaluation", tables | {"params": params})
-    return adata if copy else None
+    with opened(adata, f"uns/{keys.uns}", copy=copy) as target:
+        calls = read_calls(target, labels_key, keys, unlabeled_category=unlabeled_category)
+        tables = evaluation_tables(
+            calls.prob,
+            calls.true,
+            calls.called,
+            names=calls.names,
+            sets=calls.sets,
+            novelty=calls.novelty,
+            n_bins=n_bins,
+        )
+        params = {"labels_key": labels_key, "unlabeled_category": unlabeled_category, "n_bins": n_bins}
+        write_scores(target, keys, "evaluation", tables | {"params": params})
+    return target if copy else None

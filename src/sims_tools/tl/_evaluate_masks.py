@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from numpy.typing import NDArray
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, check_count, check_positive, listing
 from sims_tools.data._gene_families import family_table
 from sims_tools.data._gene_rankings import differential_expression
-from sims_tools.data._mask_stats import StoredMasks, gene_object, read_masks
+from sims_tools.data._in_memory import uns_or_nothing
+from sims_tools.data._mask_stats import StoredMasks, display_names, gene_object, read_masks
 from sims_tools.data._moments import log_cp10k
-from sims_tools.data._uns_entry import uns_or_nothing
 from sims_tools.models import ClassifierModel, load
 from sims_tools.tl._faithfulness import ACTIONS, Probe, faithfulness
 from sims_tools.tl._gene_lists import AGAINST, gene_lists
@@ -27,7 +26,8 @@ from sims_tools.tl._mask_agreement import agreement, differential_markers, given
 from sims_tools.tl._mask_cells import MaskCells, choose_cells
 from sims_tools.tl._mask_modes import TOP
 from sims_tools.tl._mask_stability import Other, masks_of_model, stability
-from sims_tools.tl._write import check_target, storable, write_scores
+from sims_tools.tl._opened import opened
+from sims_tools.tl._write import storable, write_scores
 
 _SAME = 0.01
 """Share of a mask that may lie elsewhere when it is worked out again, on another machine say."""
@@ -35,7 +35,7 @@ _SAME = 0.01
 
 @docs.dedent
 def evaluate_masks(
-    adata: AnnData | MuData,
+    adata: AnnData | MuData | str | Path,
     model: ClassifierModel | str | Path,
     labels_key: str | None = None,
     *,
@@ -71,7 +71,7 @@ def evaluate_masks(
     Parameters
     ----------
     adata
-        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks="full")``.
+        Annotated cells with masks: the result of ``sims.tl.annotate(..., masks="full")``. %(or_store)s
     model
         The model that annotated them, or the folder of it.
     labels_key
@@ -154,10 +154,35 @@ def evaluate_masks(
     >>> query.uns["sims"]["mask_quality"]["faithfulness"].query("n_genes == 20")
     >>> sims.pl.mask_quality(query)
     """
-    check_target(adata)
     _check_request(n_genes, against, n_top, max_cells, batch_size)
+    asked = {name: value for name, value in locals().items() if name not in ("adata", "copy")}
+    with opened(adata, f"uns/{Keys(key).uns}", copy=copy) as target:
+        write_scores(target, Keys(key), "mask_quality", _quality(target, **asked))
+    return target if copy else None
+
+
+def _quality(
+    adata: AnnData | MuData,
+    model: ClassifierModel | str | Path,
+    labels_key: str | None,
+    *,
+    key: str,
+    n_genes: Sequence[int],
+    against: Sequence[str],
+    retrained: Sequence[Other] | Other | None,
+    markers: Mapping[str, Iterable[str]] | None,
+    n_top: int,
+    gene_symbols: str | None,
+    max_cells: int,
+    layer: str | None,
+    input_kind: str | None,
+    batch_size: int,
+    random_state: int | None,
+    progress_bar: bool,
+) -> dict[str, Any]:
+    """What is written."""
     stored = read_masks(adata, key)
-    symbols = _symbols(gene_object(adata, key), stored, gene_symbols)
+    symbols = np.array(display_names(gene_object(adata, key), stored, gene_symbols), dtype=object)
     model = load(model) if isinstance(model, str | Path) else model
     facts = uns_or_nothing(adata, Keys(key).uns)
     _check_model(facts, model, stored, key)
@@ -192,10 +217,7 @@ def evaluate_masks(
     tables["families"] = family_table(cells.mask_means, cells.classes, symbols)
     params = {"labels_key": labels_key, "n_genes": lengths, "n_top": n_top, "layer": layer, "input_kind": input_kind}
     params |= {"n_cells": len(cells.rows), "max_cells": max_cells, "random_state": random_state}
-    target = adata.copy() if copy else adata
-    quality = {"params": storable(params), **{name: _storable(table, cells) for name, table in tables.items()}}
-    write_scores(target, Keys(key), "mask_quality", quality)
-    return target if copy else None
+    return {"params": storable(params), **{name: _storable(table, cells) for name, table in tables.items()}}
 
 
 def _check_request(n_genes: Sequence[int], against: Sequence[str], n_top: int, max_cells: int, batch_size: int) -> None:
@@ -243,19 +265,6 @@ def _recorded(params: Mapping[str, Any], name: str) -> str | None:
     """An option of the annotation; None is kept as "None" there."""
     value = str(params.get(name, "None"))
     return None if value == "None" else value
-
-
-def _symbols(adata: AnnData, stored: StoredMasks, gene_symbols: str | None) -> NDArray[np.object_]:
-    """(n_features,) the model's names, or symbols that `.var` has for them."""
-    if gene_symbols is None:
-        return stored.features
-    if gene_symbols not in adata.var.columns:
-        raise KeyError(
-            f"`gene_symbols={gene_symbols!r}` is not a column of `adata.var`; it has {listing(adata.var.columns)}."
-        )
-    symbols = dict(zip(adata.var_names, adata.var[gene_symbols].astype(str), strict=True))
-    pairs = zip(stored.var_names, stored.features, strict=True)
-    return np.array([symbols.get(var_name, name) for var_name, name in pairs], dtype=object)
 
 
 def _lengths(n_genes: Sequence[int], n_found: int) -> list[int]:

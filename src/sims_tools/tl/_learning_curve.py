@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @docs.dedent
 def learning_curve(
-    adata: AnnData | MuData,
+    adata: AnnData | MuData | str | Path,
     labels_key: str,
     *,
     model: str = "sims",
@@ -83,6 +83,8 @@ def learning_curve(
 
     Raises
     ------
+    MemoryError
+        The cells are not in memory, and take more than half of what is free.
     KeyError
         A column, layer, modality or entry of `.obsm` does not exist.
     ValueError
@@ -99,7 +101,7 @@ def learning_curve(
     """
     given = {**locals(), "fractions": list(fractions)}
 
-    def make(cells: StudyCells, seed: int) -> list[Fold]:
+    def make(_: Any, cells: StudyCells, seed: int) -> list[Fold]:
         return nested_fractions(cells.labels, fractions, n_repeats=n_repeats, test_size=test_size, random_state=seed)
 
     return run_study("learning_curve", given, {model: params}, make, ("fractions", "n_repeats", "test_size"))

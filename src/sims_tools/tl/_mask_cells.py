@@ -17,10 +17,10 @@ from sims_tools._keys import Keys
 from sims_tools._validate import listing
 from sims_tools.confidence import restrict
 from sims_tools.data._align import GeneMatch
+from sims_tools.data._in_memory import uns_or_nothing
 from sims_tools.data._labels import encode_labels
 from sims_tools.data._mask_stats import StoredMasks, group_means
 from sims_tools.data._obs_columns import obs_column
-from sims_tools.data._uns_entry import uns_or_nothing
 from sims_tools.models import ClassifierModel
 
 FEWEST = 3

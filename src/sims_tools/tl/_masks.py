@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,17 +12,20 @@ from anndata import AnnData
 from mudata import MuData
 from numpy.typing import NDArray
 
+from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, Keys
 from sims_tools._validate import check_choice, check_positive, listing
 from sims_tools.data._class_masks import read_grouped_masks
 from sims_tools.data._features import RNA
 from sims_tools.data._mask_stats import StoredMasks, gene_object, group_means
+from sims_tools.tl._opened import opened
 
 _EPS = 1e-6  # added to both means of the fold change: a gene that nobody else looks at keeps a finite one
 
 
+@docs.dedent
 def rank_mask_genes(
-    adata: AnnData | MuData,
+    adata: AnnData | MuData | str | Path,
     groupby: str | None = None,
     *,
     key: str = DEFAULT_KEY,
@@ -46,6 +50,7 @@ def rank_mask_genes(
     adata
         Annotated cells with masks: the result of :func:`~sims_tools.tl.annotate`. Those of ``masks="mean"`` will do
         where the groups are the annotation itself; cells without a call are in no group, then.
+        %(or_store)s
     groupby
         Column of `adata.obs` that holds the groups; by default the annotation itself. Cells without a label are
         left out, as are categories without cells.
@@ -97,6 +102,15 @@ def rank_mask_genes(
     if n_genes is not None:
         check_positive("n_genes", n_genes)
     groupby = Keys(key).label if groupby is None else groupby
+    with opened(adata, f"uns/{key_added}", copy=copy) as target:
+        target.uns[key_added] = _ranks(target, groupby, key, modality, rank_by, n_genes)
+    return target if copy else None
+
+
+def _ranks(
+    adata: AnnData | MuData, groupby: str, key: str, modality: str | None, rank_by: str, n_genes: int | None
+) -> dict[str, Any]:
+    """What is written."""
     grouped = read_grouped_masks(adata, key, groupby)
     groups, stored = grouped.groups, _of_modality(grouped.stored, modality)
     if len(groups) < 2:
@@ -110,8 +124,7 @@ def rank_mask_genes(
     names = np.where(stored.modality == RNA, stored.var_names, stored.features)[shared]
     others = gene_object(adata, key).var_names
     ranking = _ranking(inside[:, shared], outside[:, shared], names, others, rank_by, n_genes)
-    target = adata.copy() if copy else adata
-    target.uns[key_added] = {
+    return {
         "params": {
             "groupby": groupby,
             "reference": "rest",
@@ -126,7 +139,6 @@ def rank_mask_genes(
         },
         **{field: _records(groups, columns) for field, columns in ranking.items()},
     }
-    return target if copy else None
 
 
 def _of_modality(stored: StoredMasks, modality: str | None) -> StoredMasks:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sims_tools._keys import Keys
 from sims_tools._log import logger
+from sims_tools.data._in_memory import uns_or_nothing
 from sims_tools.models._random import resolve_seed
 from sims_tools.models._storage import package_versions
 from sims_tools.studies._cells import StudyCells, read_cells
@@ -17,8 +18,9 @@ from sims_tools.studies._jobs import run_all
 from sims_tools.studies._method import Method
 from sims_tools.studies._run import Run
 from sims_tools.studies._tables import study_tables
+from sims_tools.tl._opened import opened
 from sims_tools.tl._study_methods import resolve_methods
-from sims_tools.tl._write import check_target, storable, write_study
+from sims_tools.tl._write import storable, write_study
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,7 +34,7 @@ def run_study(
     study: str,
     given: Mapping[str, Any],
     models: Sequence[str] | Mapping[str, Mapping[str, Any]],
-    make_folds: Callable[[StudyCells, int], list[Fold]],
+    make_folds: Callable[[AnnData | MuData, StudyCells, int], list[Fold]],
     asked: Sequence[str],
 ) -> AnnData | MuData | None:
     """Run every method on every fold and write the tables.
@@ -46,43 +48,51 @@ def run_study(
     models
         As :func:`resolve_methods` takes them.
     make_folds
-        Divides the cells, by a seed.
+        Divides the cells of the object, by a seed.
     asked
         Which of the arguments are the study's own, to be recorded beside those that all have.
     """
-    adata, labels_key, n_jobs = given["adata"], given["labels_key"], given["n_jobs"]
-    reading = {name: given[name] for name in READING}
-    check_target(adata)
-    keys, seed = Keys(given["key_added"]), resolve_seed(given["random_state"])
-    _check_key(adata, keys)
-    _check_jobs(n_jobs)
+    keys = Keys(given["key_added"])
+    _check_jobs(given["n_jobs"])
     methods = resolve_methods(models)
+    with opened(given["adata"], f"uns/{keys.uns}", copy=given["copy"]) as target:
+        _check_key(target, keys)
+        write_study(target, keys, _entry(target, study, given, methods, make_folds, asked))
+    return target if given["copy"] else None
+
+
+def _entry(
+    adata: AnnData | MuData,
+    study: str,
+    given: Mapping[str, Any],
+    methods: Sequence[Method],
+    make_folds: Callable[[AnnData | MuData, StudyCells, int], list[Fold]],
+    asked: Sequence[str],
+) -> dict[str, Any]:
+    """What is written."""
+    labels_key, seed = given["labels_key"], resolve_seed(given["random_state"])
+    reading = {name: given[name] for name in READING}
     columns = dict.fromkeys(name for method in methods for name in method.obs_columns)
     cells = read_cells(adata, labels_key, columns=list(columns), **reading)
     _check_counts(methods, cells)
     _tell_proteins(methods, cells)
-    runs = [Run(method, fold) for fold in make_folds(cells, seed) for method in methods]
+    runs = [Run(method, fold) for fold in make_folds(adata, cells, seed) for method in methods]
     checkpoint = Checkpoint(given["checkpoint"], cells)
-    results = run_all(runs, cells, checkpoint, n_jobs=n_jobs, progress_bar=given["progress_bar"])
+    results = run_all(runs, cells, checkpoint, n_jobs=given["n_jobs"], progress_bar=given["progress_bar"])
     tables = study_tables(results)
     options = {method.title: {"model": method.name, **method.options} for method in methods}
     params = {"labels_key": labels_key, **reading, **{name: given[name] for name in asked}, "random_state": seed}
-    entry = {
+    return {
         "study": study,
         **tables,
         "params": storable(params) | {"models": json.dumps(options, default=str)},
         "versions": package_versions(),
     }
-    if given["copy"]:
-        adata = adata.copy()
-    write_study(adata, keys, entry)
-    return adata if given["copy"] else None
 
 
 def _check_key(adata: AnnData | MuData, keys: Keys) -> None:
     """Raise ValueError where something else stands under the key."""
-    there = adata.uns.get(keys.uns)
-    if there is not None and not (isinstance(there, Mapping) and "study" in there):
+    if keys.uns in adata.uns and "study" not in uns_or_nothing(adata, keys.uns):
         raise ValueError(f"`adata.uns[{keys.uns!r}]` holds something that is not a study; give another `key_added`.")
 
 

@@ -13,6 +13,8 @@ from mudata import MuData
 from scipy import sparse
 
 from sims_tools._keys import Keys
+from sims_tools._validate import check_object
+from sims_tools.data._in_memory import is_lazy
 from sims_tools.data._parts import is_mudata
 
 
@@ -40,18 +42,31 @@ class Results:
     mod_uns: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def check_target(adata: AnnData | MuData) -> None:
+def check_target(adata: AnnData | MuData, *, copy: bool = False) -> None:
     """Raise where results could not be written.
+
+    Parameters
+    ----------
+    adata
+        What the user gave.
+    copy
+        Whether a copy is to be made.
 
     Raises
     ------
     TypeError
         It is neither an AnnData nor a MuData.
     ValueError
-        It is a view of a backed object.
+        It is a view of a backed object, or what cannot be copied.
     """
+    check_object(adata)
     if not isinstance(adata, AnnData) and not is_mudata(adata):
         raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData or a MuData.")
+    if copy and (adata.isbacked or is_lazy(adata)):
+        raise ValueError(
+            "`copy=True` would copy a file. Leave it out: results are written into the object in memory, and its file "
+            "stays as it is; or copy `adata.to_memory()`."
+        )
     if adata.isbacked and adata.is_view:
         raise ValueError("A view of a backed object cannot hold results; pass `adata.to_memory()` or the whole object.")
 
