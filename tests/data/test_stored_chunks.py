@@ -32,17 +32,17 @@ def whole() -> ad.AnnData:
 
 
 def with_chunks(path: Path, adata: ad.AnnData, values: int) -> Path:
-    """Written so that a chunk holds so many values; gzip in HDF5, what zarr takes by itself there."""
+    """Written so that a chunk holds so many values, compressed; chunks of zarr are files of their own."""
     empty = adata.copy()
     del empty.X
     (empty.write_h5ad if path.suffix == ".h5ad" else empty.write_zarr)(path)
-    packed = {"compression": "gzip"} if path.suffix == ".h5ad" else {}
+    more = {"compression": "gzip"} if path.suffix == ".h5ad" else {"shards": None}
     root: Any = (
         h5py.File(path, "r+") if path.suffix == ".h5ad" else zarr.open_group(path, mode="r+", use_consolidated=False)
     )
     if "X" in root:
         del root["X"]
-    ad.io.write_elem(root, "X", adata.X, dataset_kwargs={"chunks": (values,), **packed})
+    ad.io.write_elem(root, "X", adata.X, dataset_kwargs={"chunks": (values,), **more})
     if path.suffix == ".h5ad":
         root.close()
     else:

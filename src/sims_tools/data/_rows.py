@@ -97,7 +97,7 @@ class StoredRows:
     def rows_of_chunk(self) -> int:
         """Rows that are read at once, about, whichever of them are wanted; 1 where each can be read by itself."""
         chunks = _chunk_starts(self._stored)
-        return 1 if chunks is None else -(-self.n_rows // len(chunks))
+        return 1 if chunks is None else -(-int(self.matrix.shape[0]) // len(chunks))
 
     def portions(self, positions: np.ndarray) -> list[np.ndarray]:
         """Rising positions (n,) cut into portions to read one after the other, so that none takes much memory.
