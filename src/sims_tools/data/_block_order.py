@@ -57,6 +57,12 @@ class BlockOrder:
         self._ends = np.append(np.searchsorted(rows, starts[1:]), len(rows))
         self._begins = np.append(0, self._ends[:-1])
 
+    def n_blocks(self, codes: np.ndarray) -> np.ndarray:
+        """(n_classes,) blocks that hold cells of each class, of which (n,) cells have codes."""
+        block_of = np.repeat(np.arange(len(self._begins)), self._ends - self._begins)
+        n_classes = int(codes.max()) + 1
+        return np.bincount(np.unique(block_of * n_classes + codes) % n_classes, minlength=n_classes)
+
     def visits(
         self, draws: np.ndarray | None, rng: np.random.Generator, share: Share, n_of_group: int
     ) -> Iterator[np.ndarray]:

@@ -37,7 +37,10 @@ _SMALLEST_BUFFER = 2048
 """Cells that are shuffled among each other in any case."""
 
 _HELD = 16_384
-"""Cells of small classes, at most, that stay in memory where they are drawn more than once in an epoch."""
+"""Cells of small classes, at most, that stay in memory: those drawn over and over, or of classes that lie together."""
+
+_BLOCKS_OF_CLASS = 4
+"""Blocks of a class for each buffer, below which the class would be missing from some."""
 
 _ORDER, _SHUFFLE, _PANELS = range(3)  # what random numbers are for
 
@@ -109,9 +112,9 @@ class BlockStream:
         self._buffer_size = buffer_size or fitting[1]
         self._starts = reference.block_starts(block_size or fitting[0])
         self._order = BlockOrder(rows, self._starts)
-        self._few = self._small_classes() if sampling == "balanced" else np.empty(0, np.int64)
+        self._few = self._small_classes()
         self._held: Buffer | None = None
-        self._n_held = int(balanced_draws(self._codes, epoch_rng(0))[self._few].sum()) if len(self._few) else 0
+        self._n_held = int(self._draws(epoch_rng(0))[self._few].sum())
 
     def __len__(self) -> int:
         n_visited = len(self.rows) - self._n_held
@@ -174,11 +177,9 @@ class BlockStream:
         Those of the last visit are cells that are held in memory.
         """
         rng = epoch_rng(self.seed, _ORDER, epoch)
-        draws = balanced_draws(self._codes, rng) if self.sampling == "balanced" else None
-        held = np.empty(0, np.int64)
-        if draws is not None:
-            held = self.share.own(rng.permutation(np.repeat(self._few, draws[self._few])))
-            draws[self._few] = 0
+        draws = self._draws(rng)
+        held = self.share.own(rng.permutation(np.repeat(self._few, draws[self._few])))
+        draws[self._few] = 0
         n_visited = self.share.size(len(self.rows) - self._n_held)
         filling: list[np.ndarray] = []
         n_done = n_shown = n_filling = 0
@@ -222,13 +223,26 @@ class BlockStream:
         n_bytes = 8 * self.reference.n_values / max(len(self.reference.totals), 1)
         return max(_SMALLEST_BUFFER, min(_MOST_CELLS, int(_LARGEST_BUFFER / max(n_bytes, 1.0))))
 
+    def _draws(self, rng: np.random.Generator) -> np.ndarray:
+        """(n,) how often each cell comes in an epoch."""
+        return balanced_draws(self._codes, rng) if self.sampling == "balanced" else np.ones(len(self.rows), np.int64)
+
     def _small_classes(self) -> np.ndarray:
-        """(n,) positions of cells of the smallest classes, as far as these are to be held in memory."""
+        """(n,) positions of cells of the smallest classes, as far as these are to be held in memory.
+
+        Of balanced classes that is where a cell is drawn more than once. Otherwise it is where a class lies in so few
+        blocks, as in a file sorted by class, that it would be learned from one buffer and forgotten in the next.
+        """
         sizes = np.bincount(self._codes)
-        small = [
-            code for code in np.argsort(sizes, kind="stable") if 0 < sizes[code] * (sizes > 0).sum() < len(self.rows)
-        ]
-        held = [code for code, n_cells in zip(small, np.cumsum(sizes[small]), strict=True) if n_cells <= _HELD]
+        if self.sampling == "balanced":
+            most = _HELD
+            wanted = sizes * (sizes > 0).sum() < len(self.rows)
+        else:
+            most = min(_HELD, self._buffer_size // 2)
+            n_buffers = -(-len(self.rows) // self._buffer_size)
+            wanted = (self._order.n_blocks(self._codes) < _BLOCKS_OF_CLASS * n_buffers) & (n_buffers > 1)
+        small = [code for code in np.argsort(sizes, kind="stable") if sizes[code] and wanted[code]]
+        held = [code for code, n_cells in zip(small, np.cumsum(sizes[small]), strict=True) if n_cells <= most]
         return np.flatnonzero(np.isin(self._codes, held))
 
 
