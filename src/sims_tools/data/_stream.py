@@ -114,7 +114,7 @@ class BlockStream:
         self._order = BlockOrder(rows, self._starts)
         self._few = self._small_classes()
         self._held: Buffer | None = None
-        self._n_held = int(self._draws(epoch_rng(0))[self._few].sum())
+        self._n_held = int(self._draws(epoch_rng(0))[self._few].sum()) if len(self._few) else 0
 
     def __len__(self) -> int:
         n_visited = len(self.rows) - self._n_held
@@ -177,9 +177,11 @@ class BlockStream:
         Those of the last visit are cells that are held in memory.
         """
         rng = epoch_rng(self.seed, _ORDER, epoch)
-        draws = self._draws(rng)
-        held = self.share.own(rng.permutation(np.repeat(self._few, draws[self._few])))
-        draws[self._few] = 0
+        draws, held = None, np.empty(0, np.int64)
+        if self.sampling == "balanced" or len(self._few):
+            draws = self._draws(rng)
+            held = self.share.own(rng.permutation(np.repeat(self._few, draws[self._few])))
+            draws[self._few] = 0
         n_visited = self.share.size(len(self.rows) - self._n_held)
         filling: list[np.ndarray] = []
         n_done = n_shown = n_filling = 0
@@ -225,7 +227,7 @@ class BlockStream:
 
     def _draws(self, rng: np.random.Generator) -> np.ndarray:
         """(n,) how often each cell comes in an epoch."""
-        return balanced_draws(self._codes, rng) if self.sampling == "balanced" else np.ones(len(self.rows), np.int64)
+        return balanced_draws(self._codes, rng) if self.sampling == "balanced" else np.ones(len(self.rows), np.int8)
 
     def _small_classes(self) -> np.ndarray:
         """(n,) positions of cells of the smallest classes, as far as these are to be held in memory.
