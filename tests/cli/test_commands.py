@@ -92,6 +92,29 @@ def test_annotate_appends_to_a_store_or_writes_results_alone(files, model, name)
     assert "one of --output" in _run("annotate", store, *options).stderr
 
 
+def test_training_streams_and_balances_as_asked(files):
+    options = ("--labels-key", "cell_type", "--max-epochs", "1", "--stream", "always", "--sampling", "balanced")
+    done = _run("train", files / "ref.h5ad", *options, "-o", files / "streamed")
+    assert done.exit_code == 0, done.output
+    expected = sims.tl.train(
+        files / "ref.h5ad", "cell_type", max_epochs=1, stream=True, sampling="balanced", progress_bar=False
+    )
+    expected.save(files / "streamed by tl")
+    weights = {(files / name / "weights.safetensors").read_bytes() for name in ("streamed", "streamed by tl")}
+    assert len(weights) == 1
+
+
+def test_urls_are_annotated_into_results(files, model):
+    anndata.read_h5ad(files / "query.h5ad").write_zarr(files / "far.zarr")
+    url, options = f"file://{files / 'far.zarr'}", ("--model", model[0], "--part-size", 512, "--masks", "none")
+    done = _run("annotate", url, *options, "--results", files / "far.h5ad")
+    assert done.exit_code == 0, done.output
+    assert "80 cells annotated" in done.stdout
+    done = _run("annotate", url, *options, "--in-place")
+    assert done.exit_code == 1
+    assert "is remote" in done.stderr
+
+
 def test_quiet_says_nothing(files, model):
     done = _run(
         "annotate", files / "query.h5ad", "--model", model[0], "-o", files / "quiet.h5ad", "--quiet", "--no-masks"

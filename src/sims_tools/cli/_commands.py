@@ -36,6 +36,8 @@ def run_train(
     max_epochs: int | None,
     accelerator: str,
     checkpoint: Path | None,
+    stream: str,
+    sampling: str | None,
     seed: int,
     overwrite: bool,
     quiet: bool,
@@ -58,6 +60,8 @@ def run_train(
         max_epochs=max_epochs,
         accelerator=accelerator,
         checkpoint=checkpoint,
+        stream={"always": True, "never": False}.get(stream, stream),
+        **({} if sampling is None else {"sampling": sampling}),
         progress_bar=not quiet,
         random_state=seed,
     )
@@ -90,7 +94,7 @@ def _n_top_genes(given: str | None) -> int | str | None:
 
 def run_annotate(
     *,
-    query: Path,
+    query: Path | str,
     model: Path,
     output: Path | None,
     in_place: bool,
@@ -109,7 +113,7 @@ def run_annotate(
     options = {"classes": list(classes) or None, "key_added": key, "progress_bar": not quiet, **asked}
     if in_place:
         tl.annotate(query, trained, **options)
-        target = query
+        target = Path(query)
     elif results is not None:
         new = results.with_name(f".new-{results.name}") if overwrite and results.exists() else results
         tl.annotate(query, trained, output=new, **options)
@@ -117,7 +121,7 @@ def run_annotate(
     else:
         target = cast("Path", output)
         _check_free(target, overwrite)
-        _annotate_copy(query, trained, target, options)
+        _annotate_copy(Path(query), trained, target, options)
     if not quiet:
         _report(target, key)
 

@@ -14,6 +14,17 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _STORE = click.Path(exists=True, path_type=Path)
 _PATH = click.Path(path_type=Path)
 
+
+class _StoreOrURL(click.Path):
+    """A file or folder that is there, or a URL, which is left as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See :class:`click.ParamType`."""
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
+_QUERY = _StoreOrURL(exists=True, path_type=Path)
+
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
 _quiet = click.option("--quiet", is_flag=True, help="No progress bar and no report.")
 _layer = click.option("--layer", metavar="NAME", help="Layer that holds the counts.  [default: X]")
@@ -76,13 +87,18 @@ def demo(**options: Any) -> None:
     metavar="FOLDER",
     help="Keep the state after each epoch there; the same command goes on from it, to the same model.",
 )
+@click.option(
+    "--stream", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
+    help="Read cells from the files in every epoch; auto: where their matrix takes more than half of the free memory.",
+)  # fmt: skip
+@click.option("--sampling", type=click.Choice(["uniform", "balanced"]), help="balanced: every class equally often.")
 @_seed
 @_overwrite
 @_quiet
 def train(**options: Any) -> None:
     """Train on the labelled cells of one file or of several, and save the model.
 
-    REF is a file with labels in it: .h5ad, .zarr or .loom.
+    REF is a file with labels in it: .h5ad, .zarr or .loom. Those of the first two kinds may be larger than memory.
     """
     from sims_tools.cli._commands import run_train
 
@@ -90,13 +106,14 @@ def train(**options: Any) -> None:
 
 
 @main.command()
-@click.argument("query", type=_STORE, metavar="QUERY")
+@click.argument("query", type=_QUERY, metavar="QUERY")
 @click.option("--model", required=True, type=_PATH, metavar="MODEL", help="Folder of a saved model.")
 @click.option("-o", "--output", type=_PATH, metavar="OUT.h5ad", help="Annotated copy of QUERY.h5ad to write.")
 @click.option("--in-place", is_flag=True, help="Append the annotation to QUERY, in place of an output.")
 @click.option("--results", type=_PATH, metavar="OUT", help="Store (.h5ad, .zarr) for the annotation alone.")
 @click.option("--resume", is_flag=True, help="Go on where the same command was interrupted (--in-place, --results).")
 @click.option("--jobs", "n_jobs", type=int, help="Processes side by side; -1 for one on each core or GPU.")
+@click.option("--part-size", default=65_536, show_default=True, help="Cells that are done and kept at a time.")
 @_layer
 @click.option("--key-added", metavar="NAME", help="Name for what is written.  [default: the architecture's]")
 @click.option("--min-confidence", type=float, help='Smallest probability that is called; below it, "Unknown".')
@@ -121,6 +138,8 @@ def train(**options: Any) -> None:
 @_quiet
 def annotate(**options: Any) -> None:
     """Label the cells of QUERY, an .h5ad or .zarr store that may be larger than memory.
+
+    With --results it may also be the URL of a .zarr store, or a file of another kind, which is read whole.
 
     The annotation goes into a copy (--output), into QUERY itself (--in-place), or into a store of its own (--results).
     """
