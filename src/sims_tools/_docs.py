@@ -93,6 +93,12 @@ labels_key
     Column of `.obs` with the labels, of any type. Cells whose label is NaN or `unlabeled_category` are left out.
     Of a MuData it may also be that of a modality ("rna:cell_type"). With several references, one column for all or a
     list or mapping of columns; classes of the same name are one class.""",
+    "datamodule": """\
+datamodule
+    What brings labelled cells instead of `adata` and `labels_key`, in minibatches: a Lightning data module of Lamin,
+    TileDB-SOMA, annbatch or your own (see the page on training from stores). Its `registry` names genes and labels; it
+    decides on validation cells, order and size of minibatches. Where genes are chosen, there is one pass over its
+    training cells for that. Nothing is written. Arguments that speak of objects and files cannot be given with it.""",
     "join": """\
 join
     Genes of several references: "inner" takes those that all have, "outer" those that any has. A gene that a reference

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sims_tools.data._class_sums import ClassSums
+from sims_tools.data._class_sums import ClassSums, with_classes
 from sims_tools.data._gene_choice import GeneChoice, choose_genes, variance_and_class
 
 
@@ -22,7 +22,7 @@ def over(counts, codes, n_classes=3, size=13):
     totals = counts.sum(1)
     parts = (slice(start, start + size) for start in range(0, len(counts), size))
     blocks = ((sparse.csr_matrix(counts[part]), totals[part].astype(float)) for part in parts)
-    return ClassSums.over(blocks, codes, n_classes, counts.shape[1])
+    return ClassSums.over(with_classes(blocks, codes), n_classes, counts.shape[1])
 
 
 def logs(counts):
@@ -97,7 +97,7 @@ def test_highly_variable_genes_are_those_of_scanpy(seed, n_top):
         warnings.simplefilter("ignore")  # where fewer genes vary
         sc.pp.highly_variable_genes(adata, flavor="seurat", n_top_genes=n_top)
     choice = GeneChoice("highly_variable", n_top)
-    chosen, variance = choose_genes(choice, blocks_of(counts), codes, 3, 200)
+    chosen, variance = choose_genes(choice, with_classes(blocks_of(counts), codes), 3, 200)
     np.testing.assert_array_equal(chosen, np.flatnonzero(adata.var["highly_variable"]))
     assert variance is None
 
@@ -105,10 +105,10 @@ def test_highly_variable_genes_are_those_of_scanpy(seed, n_top):
 def test_genes_that_do_not_vary_are_not_chosen():
     counts, codes = cells(n=60, p=30)
     counts[:, [3, 5]] = 0
-    chosen, _ = choose_genes(GeneChoice("highly_variable", 29), blocks_of(counts), codes, 3, 30)
+    chosen, _ = choose_genes(GeneChoice("highly_variable", 29), with_classes(blocks_of(counts), codes), 3, 30)
     assert set(range(30)) - set(chosen) == set(np.flatnonzero(counts.sum(0) == 0)) >= {3, 5}
     with pytest.raises(ValueError, match="No gene is left to train on: none varies"):
-        choose_genes(GeneChoice("highly_variable", 29), blocks_of(counts * 0), codes, 3, 30)
+        choose_genes(GeneChoice("highly_variable", 29), with_classes(blocks_of(counts * 0), codes), 3, 30)
 
 
 @settings(max_examples=25, deadline=None)
@@ -117,7 +117,9 @@ def test_percentiles_leave_what_the_published_filter_leaves(seed):
     counts, codes = cells(seed, n=80, p=300)
     counts = counts[:, counts.sum(0) > 0]
     n_genes = counts.shape[1]
-    chosen, variance = choose_genes(GeneChoice("expression_percentiles"), blocks_of(counts), codes, 3, n_genes)
+    chosen, variance = choose_genes(
+        GeneChoice("expression_percentiles"), with_classes(blocks_of(counts), codes), 3, n_genes
+    )
     shares = counts.astype(float) / np.maximum(counts.sum(1, keepdims=True), 1)
     x, names = np.log2(shares * 1e4 + 1).T, np.arange(n_genes)  # genes x cells, as the tutorial has it
     at_a_limit: set[int] = set()
@@ -138,33 +140,35 @@ def test_genes_that_are_equal_but_for_rounding_stay_or_go_together():
     counts = rng.poisson(3.0, (50, 100)).astype(np.float32)
     counts[:, :20] = 0
     counts[rng.permutation(50)[:20], np.arange(20)] = 2  # each in one cell: the same coefficient of variation
-    chosen, _ = choose_genes(GeneChoice("expression_percentiles"), blocks_of(counts), np.zeros(50, int), 1, 100)
+    chosen, _ = choose_genes(
+        GeneChoice("expression_percentiles"), with_classes(blocks_of(counts), np.zeros(50, int)), 1, 100
+    )
     assert len(set(range(20)) - set(chosen)) <= 1  # the one of least expression
 
 
 def test_percentiles_never_keep_a_silent_gene():
     counts, codes = cells(n=80, p=100)
     counts[:, :50] = 0
-    chosen, _ = choose_genes(GeneChoice("expression_percentiles"), blocks_of(counts), codes, 3, 100)
+    chosen, _ = choose_genes(GeneChoice("expression_percentiles"), with_classes(blocks_of(counts), codes), 3, 100)
     assert chosen.min() >= 50
     with pytest.raises(ValueError, match="No gene is left"):
-        choose_genes(GeneChoice("expression_percentiles"), blocks_of(counts * 0), codes, 3, 100)
+        choose_genes(GeneChoice("expression_percentiles"), with_classes(blocks_of(counts * 0), codes), 3, 100)
 
 
 def test_detected_genes_have_counts_in_three_cells():
     counts = np.zeros((20, 4), np.float32)
     counts[:2, 1], counts[:3, 2], counts[:, 3] = 5, 1, 1
-    chosen, variance = choose_genes(GeneChoice("detected"), blocks_of(counts), np.zeros(20, int), 1, 4)
+    chosen, variance = choose_genes(GeneChoice("detected"), with_classes(blocks_of(counts), np.zeros(20, int)), 1, 4)
     assert (chosen.tolist(), variance) == ([2, 3], None)
     with pytest.raises(ValueError, match="none was detected in 3"):
-        choose_genes(GeneChoice("detected"), blocks_of(counts * 0), np.zeros(20, int), 1, 4)
+        choose_genes(GeneChoice("detected"), with_classes(blocks_of(counts * 0), np.zeros(20, int)), 1, 4)
 
 
 @pytest.mark.parametrize(
     "choice", [GeneChoice("all"), GeneChoice("highly_variable"), GeneChoice("highly_variable", 30)]
 )
 def test_all_genes_are_taken_without_reading_a_cell(choice):
-    assert choose_genes(choice, iter(()), np.zeros(0, int), 1, 30) is None
+    assert choose_genes(choice, iter(()), 1, 30) is None
 
 
 @pytest.mark.parametrize(

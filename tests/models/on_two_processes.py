@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import anndata as ad
 import numpy as np
 import torch
 import torch.distributed
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, IterableDataset
 
 import sims_tools as sims
 
@@ -81,6 +84,57 @@ def two(folder: Path) -> list[ad.AnnData]:
     return [cells[:120].copy(), cells[120:, 10:].copy()]
 
 
+class Rows(IterableDataset):
+    """Rows of cells in another order in each pass; those of one process, where it is asked which."""
+
+    def __init__(self, rows: np.ndarray, *, shards: bool) -> None:
+        self.rows = rows
+        self.rank, self.world = 0, 1
+        if shards:
+            self.rank, self.world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        self.rng = np.random.default_rng(self.rank)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rng.permutation(self.rows[self.rank :: self.world]))
+
+
+class Module(LightningDataModule):
+    """Numbered cells, of which every tenth validates.
+
+    How they are shared: by the package ("loader"), by the data set as the environment says ("shards"), not ("all").
+    """
+
+    def __init__(self, shared: str) -> None:
+        super().__init__()
+        self.adata, self.shared = numbered_cells(), shared
+        self.labels = ["type_0", "type_1", "type_2", "Unknown"]
+        self.codes = np.array([self.labels.index(name) for name in self.adata.obs["cell_type"].astype(str)])
+        self.registry = {
+            "field_registries": {
+                "X": {"state_registry": {"column_names": list(self.adata.var_names)}},
+                "labels": {"state_registry": {"categorical_mapping": self.labels}},
+            }
+        }
+
+    def setup(self, stage: str) -> None:
+        validates = np.arange(211) % 10 == 0
+        self.rows = {False: np.flatnonzero(~validates), True: np.flatnonzero(validates)}
+        if self.shared != "loader":
+            self.rows[False] = Rows(self.rows[False], shards=self.shared == "shards")
+
+    def train_dataloader(self) -> DataLoader:
+        shuffle = True if self.shared == "loader" else None
+        return DataLoader(self.rows[False], batch_size=38, shuffle=shuffle, collate_fn=self._take)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.rows[True], batch_size=8, collate_fn=self._take)
+
+    def _take(self, rows: list[int]) -> dict[str, Any]:
+        return {"X": self.adata.X[rows], "labels": self.codes[rows]}
+
+
+MODULES = {"module": "loader", "module shards": "shards", "module not shared": "all"}
+
 TRAININGS: dict[str, dict[str, Any]] = {
     "actinn": {**EVEN, "model": "actinn"},
     "pollock": {**RUN, "model": "pollock"},
@@ -100,6 +154,9 @@ def train(name: str, folder: Path, seen: Seen) -> Any:
     if name in TRAININGS:
         csv = {"logger": CSVLogger(folder, "log")} if name == "actinn" else {}
         return sims.tl.train(numbered_cells(), "cell_type", **TRAININGS[name], **csv, **options)
+    if name in MODULES:
+        module = {"datamodule": Module(MODULES[name])}
+        return sims.tl.train(**module, model="actinn", max_epochs=3, n_top_genes=None, progress_bar=False, **options)
     if name == "references":
         return sims.tl.sims_train(two(folder), "cell_type", join="outer", n_members=1, **TABNET, **options)
     if name == "streamed":

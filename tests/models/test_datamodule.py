@@ -131,6 +131,23 @@ def test_a_module_without_validation_cells_trains_and_judges_no_epoch(some):
     assert model.confidence_.conformal is None
 
 
+def test_the_same_seed_gives_the_same_bits_whatever_was_drawn_before(some):
+    """What is learned of cells is drawn from the module's own order, and its split may be drawn, too."""
+
+    class Splits(Cells):
+        def setup(self, stage: str) -> None:
+            rows = torch.randperm(200).numpy()
+            self.train, self.validation = rows[:170], rows[170:]
+
+    found = []
+    for _ in range(2):
+        torch.rand(3)
+        found.append(trained(Splits(some), max_epochs=2))
+    one, other = (model.module.state_dict() for model in found)
+    assert all(torch.equal(values, other[name]) for name, values in one.items())
+    assert repr(found[0]._describe()) == repr(found[1]._describe())
+
+
 def test_a_registry_can_fit_the_number_of_networks_to_its_cells(some):
     network = {name: value for name, value in NETWORK.items() if name != "n_members"}
     assert sims.models.SIMS(registry=Cells(some).registry, **network).params_["n_members"] == 8

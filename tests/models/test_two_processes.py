@@ -23,8 +23,9 @@ script = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(script)
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
-OTHERS = ("references", "streamed", "pretrained", "different seeds")
-ALIKE = (*script.TRAININGS, "references", "streamed", "pretrained")
+SHARED = ("references", "streamed", "pretrained", "module", "module shards")
+OTHERS = (*SHARED, "module not shared", "different seeds")
+ALIKE = (*script.TRAININGS, *SHARED)
 
 Found = dict[str, list[dict[str, Any]]]
 """What each of the two processes found, by the name of the training."""
@@ -111,6 +112,30 @@ def test_a_stream_is_shared(found):
         assert len(cells) - len(set(cells)) <= 1  # one may even them out
     held_out = set(range(1, 212)) - set(sum(one["train"][0] + other["train"][0], []))
     assert sorted(one["validation"][0] + other["validation"][0]) == sorted(held_out)
+
+
+@pytest.mark.parametrize("name", ["module", "module shards"])
+def test_cells_of_a_data_module_are_shared(found, name):
+    """A plain loader by the package, in parts of the same minibatches; an iterable data set by itself."""
+    one, other = found[name]
+    held_out = set(range(1, 212, 10))
+    orders = []
+    for mine, theirs in zip(one["train"], other["train"], strict=True):
+        assert all(abs(len(a) - len(b)) <= 1 for a, b in zip(mine, theirs, strict=True))
+        orders.append(sum(mine + theirs, []))
+        assert len(orders[-1]) == len(set(orders[-1]))
+        assert set(orders[-1]) == set(range(1, 212)) - held_out
+    assert len({tuple(each) for each in orders}) == len(orders) == 3
+    sizes = [len(each) for each in one["train"][0]]
+    assert sizes == ([19] * 5 if name == "module" else [38, 38, 19])
+    for mine, theirs in zip(one["validation"], other["validation"], strict=True):
+        assert sorted(mine + theirs) == sorted(held_out)
+
+
+def test_a_data_module_that_gives_all_processes_the_same_cells_is_refused(found):
+    for each in found["module not shared"]:
+        assert "Processes 0 and 1 were given the same cells by `Module` in their first epoch (100% in" in each["error"]
+        assert "torch.distributed.get_rank()" in each["error"]
 
 
 @pytest.mark.parametrize("name", ["actinn", "balanced"])

@@ -236,7 +236,7 @@ def test_genes_are_chosen_on_training_cells_and_remembered(cells, small):
     model = train(cells, small, n_top_genes=20)
     train_cells = (cells.obs["sims_split"] == "train").to_numpy()
     counts, codes = cells.X[train_cells], cells.obs["cell_type"].cat.codes.to_numpy()[train_cells]
-    sums = ClassSums.over([(sparse.csr_matrix(counts), np.asarray(counts.sum(1)).ravel())], codes, 3, 60)
+    sums = ClassSums.over([(sparse.csr_matrix(counts), np.asarray(counts.sum(1)).ravel(), codes)], 3, 60)
     assert list(model.genes) == list(cells.var_names[variance_and_class(sums, 20)])
     assert list(cells.uns["sims"]["features"]) == list(model.genes)
     sims.tl.annotate(cells, model, progress_bar=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,6 +10,25 @@ import numpy as np
 from scipy import sparse
 
 from ._moments import log_cp10k
+
+Cells = tuple[sparse.csr_matrix, np.ndarray, np.ndarray]
+"""Linear values (n, n_genes), totals (n,), classes (n,) of labelled cells."""
+
+
+def with_classes(blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]], codes: np.ndarray) -> Iterator[Cells]:
+    """Blocks of cells with their classes.
+
+    Parameters
+    ----------
+    blocks
+        Linear values (n, n_genes) and totals (n,) of the cells, block by block.
+    codes
+        (n_cells,) class of each, in the order of the blocks.
+    """
+    start = 0
+    for linear, totals in blocks:
+        yield linear, totals, codes[start : start + len(totals)]
+        start += len(totals)
 
 
 @dataclass(frozen=True)
@@ -29,38 +48,28 @@ class ClassSums:
     squares: np.ndarray
 
     @classmethod
-    def over(
-        cls,
-        blocks: Iterable[tuple[sparse.csr_matrix, np.ndarray]],
-        codes: np.ndarray,
-        n_classes: int,
-        n_genes: int,
-        counts: np.ndarray | None = None,
-    ) -> Self:
+    def over(cls, cells: Iterable[Cells], n_classes: int, n_genes: int, counts: np.ndarray | None = None) -> Self:
         """Sum in one pass.
 
         Parameters
         ----------
-        blocks
-            Linear values (n, n_genes) and totals (n,) of the cells, block by block.
-        codes
-            (n_cells,) class of each, in the order of the blocks; at least 0.
+        cells
+            The cells, block by block.
         n_classes, n_genes
             C and p.
         counts
             (C, p) cells of each class that each gene was measured in; None where it was in all.
         """
-        sums, squares, start = np.zeros((n_classes, n_genes)), np.zeros((n_classes, n_genes)), 0
-        for linear, totals in blocks:
+        sums, squares = np.zeros((n_classes, n_genes)), np.zeros((n_classes, n_genes))
+        found = np.zeros(n_classes, np.int64)
+        for linear, totals, codes in cells:
             values = log_cp10k(linear, totals).astype(np.float64)
-            stop = start + values.shape[0]
-            members = np.equal.outer(codes[start:stop], np.arange(n_classes)).astype(np.float64)
+            members = np.equal.outer(codes, np.arange(n_classes)).astype(np.float64)
             sums += (values.T @ members).T
             values.data **= 2
             squares += (values.T @ members).T
-            start = stop
-        all_cells = np.bincount(codes, minlength=n_classes)
-        return cls((all_cells if counts is None else counts).astype(np.float64), sums, squares)
+            found += np.bincount(codes, minlength=n_classes)
+        return cls((found if counts is None else counts).astype(np.float64), sums, squares)
 
     @property
     def n_cells(self) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from sims_tools._validate import check_choice
 
-from ._class_sums import ClassSums
+from ._class_sums import Cells, ClassSums
 from ._highly_variable import highly_variable
 from ._moments import gene_moments, linear_cp10k
 
@@ -67,14 +67,13 @@ class GeneChoice:
                 f"{' or '.join(map(repr, BY_NUMBER))} with it, or leave it out."
             )
 
+    def takes_all(self, n_genes: int) -> bool:
+        """Whether all of so many genes are taken, which needs no look at cells."""
+        return self.way == "all" or (self.way in BY_NUMBER and (self.n_top is None or self.n_top >= n_genes))
+
 
 def choose_genes(
-    choice: GeneChoice,
-    blocks: Blocks,
-    codes: np.ndarray,
-    n_classes: int,
-    n_genes: int,
-    counts: np.ndarray | None = None,
+    choice: GeneChoice, cells: Iterable[Cells], n_classes: int, n_genes: int, counts: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
     """Choose in one pass over the training cells.
 
@@ -82,10 +81,8 @@ def choose_genes(
     ----------
     choice
         How.
-    blocks
-        The training cells; not read where all genes are taken.
-    codes
-        (n_cells,) class of each, in the order of the blocks.
+    cells
+        The training cells, block by block; not read where all genes are taken.
     n_classes, n_genes
         How many there are.
     counts
@@ -101,18 +98,28 @@ def choose_genes(
     ValueError
         No gene passes the filter.
     """
-    if choice.way == "all" or (choice.way in BY_NUMBER and (choice.n_top is None or choice.n_top >= n_genes)):
+    if choice.takes_all(n_genes):
         return None
     if choice.way == "highly_variable":
-        n_cells = len(codes) if counts is None else counts.sum(axis=0)
-        moments = gene_moments(blocks, n_genes, linear_cp10k, n_cells)
+        tally = np.zeros(n_classes, np.int64)
+        among = None if counts is None else counts.sum(axis=0)
+        moments = gene_moments(_blocks(cells, tally), n_genes, linear_cp10k, among)
+        n_cells = int(tally.sum()) if among is None else among
         return _some(highly_variable(*moments, n_cells, int(choice.n_top or 0)), "none varies"), None
     if choice.way == "detected":
-        return _some(detected(blocks, n_genes), f"none was detected in {FEWEST_CELLS} training cells"), None
-    sums = ClassSums.over(blocks, codes, n_classes, n_genes, counts)
+        return _some(detected(_blocks(cells), n_genes), f"none was detected in {FEWEST_CELLS} training cells"), None
+    sums = ClassSums.over(cells, n_classes, n_genes, counts)
     if choice.way == "variance_and_class":
         return variance_and_class(sums, int(choice.n_top or 0)), sums.variance()
     return _some(expression_percentiles(sums), "all are silent or outlying"), sums.variance()
+
+
+def _blocks(cells: Iterable[Cells], tally: np.ndarray | None = None) -> Blocks:
+    """The cells without their classes, which are counted in `tally` (n_classes,) while they go by."""
+    for linear, totals, codes in cells:
+        if tally is not None:
+            tally += np.bincount(codes, minlength=len(tally))
+        yield linear, totals
 
 
 def _some(chosen: np.ndarray, found: str) -> np.ndarray:

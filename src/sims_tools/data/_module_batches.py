@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,11 @@ from scipy import sparse
 from sims_tools._validate import listing
 
 from ._align import match_genes
+from ._class_sums import Cells
 from ._dataset import LABELS, TOTALS, Batch, X, to_batch, to_column
 from ._kind import InputKind, kind_of
 from ._matrix import as_csr
-
-Cells = tuple[sparse.csr_matrix, np.ndarray, np.ndarray]
-"""Linear values (n, n_genes), totals (n,), classes (n,) of labelled cells."""
+from ._shared_loader import alone
 
 
 class ModuleBatches:
@@ -49,17 +48,20 @@ class ModuleBatches:
         fields = fields_of(module)
         self._module, self._input_kind = module, input_kind
         self._kind: InputKind | None = None
-        names = pd.Index([str(name) for name in fields[X]["state_registry"]["column_names"]])
+        names = gene_names(module)
         self._match = match_genes(names, np.array(genes, dtype=object))
         if not self._match.found.all():
             missing = self._match.model_genes[~self._match.found]
             raise ValueError(
                 f"The data module lacks {len(missing)} of the model's {len(genes)} genes: {listing(missing, 5)}. Its "
-                f"names look like {listing(names, 3)}; build the model with the `registry` of this module."
+                f"names look like {listing(names, 3)}; build the model with the `registry` of this module, or train by "
+                "`sims_tools.tl.train(datamodule=...)`, which builds one."
             )
         known = {name: code for code, name in enumerate(classes)}
-        labels = fields[LABELS]["state_registry"]["categorical_mapping"]
-        self._codes = np.array([known.get(str(name), -1) for name in labels])
+        state = fields[LABELS]["state_registry"]
+        self._names, self._labels = names, [str(name) for name in state["categorical_mapping"]]
+        self._labels_key = str(state.get("original_key"))
+        self._codes = np.array([known.get(name, -1) for name in self._labels])
 
     def read(self, loader: Any) -> Iterator[Cells]:
         """Labelled cells of the minibatches of a loader; minibatches without any are left out.
@@ -69,6 +71,7 @@ class ModuleBatches:
         TypeError, ValueError
             A minibatch is not what is expected, or its values are no expression; the message says which it was.
         """
+        self._check_data_set(getattr(loader, "dataset", None))
         for number, given in enumerate(_bounded(loader)):
             try:
                 linear, totals, codes = self._convert(given)
@@ -79,6 +82,32 @@ class ModuleBatches:
                 yield linear, totals, codes
             elif len(kept):
                 yield linear[kept], totals[kept], codes[kept]
+
+    def read_whole(self, load: Callable[[], Any], seed: int) -> Iterator[Cells]:
+        """:meth:`read` of the loader that is made, as if this process were the only one, by a seed."""
+        with alone(seed):
+            yield from self.read(load())
+
+    def _check_data_set(self, data_set: Any) -> None:
+        """Raise ValueError where a data set of Lamin's numbers labels or genes otherwise than the registry.
+
+        That of validation cells numbers the categories of its own files.
+        """
+        encoders = getattr(data_set, "encoders", None)
+        encoder = encoders.get(self._labels_key, {}) if isinstance(encoders, Mapping) else {}
+        there = {code: str(name) for name, code in encoder.items()}
+        if any(not 0 <= code < len(self._labels) or self._labels[code] != name for code, name in there.items()):
+            raise ValueError(
+                f"A data set of the data module numbers the labels {listing(there.values())}, and its registry "
+                f"{listing(self._labels)}: the numbers do not mean the same. Let every collection hold cells of every "
+                "label, in `.obs` columns of the same categories."
+            )
+        joint = getattr(data_set, "var_joint", None)
+        if joint is not None and [str(name) for name in joint] != list(self._names):
+            raise ValueError(
+                f"A data set of the data module brings genes {listing(joint, 3)}, and its registry names "
+                f"{listing(self._names, 3)}. Let every collection have the same genes in the same order."
+            )
 
     def _convert(self, given: Any) -> Cells:
         given = self._module.on_before_batch_transfer(given, 0)
@@ -120,6 +149,13 @@ def fields_of(module: Any) -> Mapping[str, Any]:
             "['state_registry']['column_names']` and `['labels']['state_registry']['categorical_mapping']`."
         )
     return fields
+
+
+def gene_names(module: Any) -> pd.Index:
+    """Names of the genes of a data module: its `var_names`, where it has any, before those of its registry."""
+    own = getattr(module, "var_names", None)
+    names = fields_of(module)[X]["state_registry"]["column_names"] if own is None else own
+    return pd.Index([str(name) for name in names])
 
 
 def to_minibatch(linear: sparse.csr_matrix, totals: np.ndarray, codes: np.ndarray) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -74,7 +74,7 @@ def make_registry(
     }
 
 
-def as_set_up(registry: dict[str, Any], model_name: str) -> dict[str, Any]:
+def as_set_up(registry: dict[str, Any], model_name: str, genes: Iterable[str] | None = None) -> dict[str, Any]:
     """The registry that a data module brings, as `setup_anndata` would have left it; any other as it is.
 
     scvi-tools saves and loads models of other registries in a way of its own, for which it wants the module again.
@@ -85,6 +85,8 @@ def as_set_up(registry: dict[str, Any], model_name: str) -> dict[str, Any]:
         Its labels may or may not name a category that means "no label".
     model_name
         Name of the model class.
+    genes
+        Names instead of those in the registry.
 
     Raises
     ------
@@ -102,7 +104,8 @@ def as_set_up(registry: dict[str, Any], model_name: str) -> dict[str, Any]:
             f"The registry names {len(classes)} classes ({listing(classes)}) beside {unlabeled!r}; a classifier needs "
             "at least two. Is the data module made with the right column of labels?"
         )
-    genes = [str(name) for name in fields[REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"]]
+    named = fields[REGISTRY_KEYS.X_KEY]["state_registry"]["column_names"] if genes is None else genes
+    genes = [str(name) for name in named]
     check_unique(pd.Index(genes))
     setup = {"labels_key": str(state.get("original_key", "labels"))}
     n_cells = int(fields[REGISTRY_KEYS.X_KEY].get("summary_stats", {}).get("n_cells", 0))

@@ -27,7 +27,7 @@ from sims_tools.models._confidence import Confidence, fit_novelty
 from sims_tools.models._inference import infer_rows
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._module import balanced_weights
-from sims_tools.models._module_cells import ModuleCells
+from sims_tools.models._module_cells import ModuleCells, check_module_settings, prepared
 from sims_tools.models._own_cells import own_cells
 from sims_tools.models._runner import train_on
 from sims_tools.models._settings import TrainingSettings, change_settings
@@ -98,12 +98,11 @@ class TrainingMixin(Knowledge):
         check_fraction("validation_size", validation_size)
         chosen = change_settings(self._preset_training(), max_epochs=max_epochs, **settings)
         if datamodule is not None:
-            for name in ("batch_size", "sampling"):
-                if settings.get(name) is not None:
-                    raise ValueError(f"`{name}` is up to `datamodule`; leave it out.")
-            input_kind = self.registry_["setup_args"].get("input_kind", "auto")
-            brought = ModuleCells(datamodule, self.genes_, self.classes_, input_kind, self.params_["random_state"])
-            cells, chosen = brought, replace(chosen, batch_size=brought.batch_size)
+            check_module_settings(settings)
+            input_kind, seed = self.registry_["setup_args"].get("input_kind", "auto"), self.params_["random_state"]
+            cells = ModuleCells(prepared(datamodule, seed), self.genes_, self.classes_, input_kind, seed)
+        if isinstance(cells, ModuleCells):
+            chosen = replace(chosen, batch_size=cells.batch_size)
         cells = self._cells_at_hand(split, validation_size, panels) if cells is None else cells
         chosen = chosen.fit_to(int(cells.class_counts.sum()))
         self.was_interrupted_ = False

@@ -14,6 +14,7 @@ from scipy import sparse
 from sims_tools._log import logger
 from sims_tools.data._align import check_unique
 from sims_tools.data._blocks import iter_blocks, sample_rows
+from sims_tools.data._class_sums import with_classes
 from sims_tools.data._dataset import CellDataset
 from sims_tools.data._features import PROTEIN, RNA
 from sims_tools.data._free_memory import STREAM_ABOVE, fits_in_memory
@@ -93,7 +94,7 @@ class StudyCells:
         """Indices of the genes that vary most over some cells, as scanpy ranks them; None where all are taken."""
         codes, n_classes = self.labels.codes[rows], len(self.labels.classes)
         choice = GeneChoice("highly_variable", n_genes)
-        found = choose_genes(choice, self.blocks(rows), codes, n_classes, len(self.genes))
+        found = choose_genes(choice, with_classes(self.blocks(rows), codes), n_classes, len(self.genes))
         return None if found is None else found[0]
 
     def names(self, rows: np.ndarray) -> np.ndarray:

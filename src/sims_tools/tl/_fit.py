@@ -4,41 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from sims_tools._keys import Keys
 from sims_tools._log import logger as log
-from sims_tools._validate import check_choice, check_fraction, check_names
-from sims_tools.data._cell_filter import CellFilter, filter_cells
-from sims_tools.data._gene_choice import BY_FILTER, BY_NUMBER, GeneChoice
+from sims_tools._validate import check_fraction
+from sims_tools.data._cell_filter import filter_cells
 from sims_tools.data._joined import JoinedReference
 from sims_tools.data._reference import report_classes
 from sims_tools.data._split import grouped_split, stratified_split
-from sims_tools.models import ClassifierModel
-from sims_tools.models._random import resolve_seed
-from sims_tools.models._settings import SETTING_NAMES, change_settings
 from sims_tools.models._streamed_cells import StreamedCells
+from sims_tools.tl._asked import Asked, Model
 from sims_tools.tl._model_on import model_on
 from sims_tools.tl._record import training_record
-from sims_tools.tl._start import building_of, preset_of, read_source, with_chosen_genes
+from sims_tools.tl._start import with_chosen_genes
 from sims_tools.tl._streaming import streams
 from sims_tools.tl._training_cells import TrainingCells, in_words, training_cells
-
-if TYPE_CHECKING:
-    from sims_tools.models import Preset
-
-Model = TypeVar("Model", bound=ClassifierModel)
-
-FILTER_NAMES = tuple(field.name for field in fields(CellFilter))
-
-BUILDING_NAMES = ("scale_genes", "center_genes", "gene_dropout", "n_members", "modality_dropout")
-"""What a model is built with beside parameters of its network."""
-
-PRESET = "preset"
-"""What stands for "as the preset says"."""
 
 
 def fit_model(
@@ -68,24 +52,16 @@ def fit_model(
     **run: Any,
 ) -> Model:
     """Train any architecture, as :func:`~sims_tools.tl.train` says; `run` is what Lightning is told."""
-    check_choice("preset", preset, model_class.presets)
-    source = read_source(init_from, model_class)
-    preset = preset_of(source, preset)
-    recipe = model_class.presets[preset]
+    asked = Asked.read(
+        model_class, preset=preset, n_top_genes=n_top_genes, gene_choice=gene_choice, random_state=random_state,
+        init_from=init_from, max_epochs=run["max_epochs"], params=params,
+    )  # fmt: skip
     check_fraction("validation_size", validation_size)
     cells = training_cells(adata, join, stream)
     if not isinstance(unlabeled_category, str):
         raise TypeError(f"`unlabeled_category={unlabeled_category!r}` must be text.")
     keys = Keys(model_class.name if key_added is None else key_added)
-    random_state = resolve_seed(random_state)
-    check_names("parameter", params, param_names(model_class))
-    settings = {name: value for name, value in params.items() if name in SETTING_NAMES}
-    filtering = {name: value for name, value in params.items() if name in FILTER_NAMES}
-    building = {name: params[name] for name in params.keys() - settings.keys() - filtering.keys()}
-    building = building_of(source, model_class, building)
-    cell_filter = replace(recipe.cell_filter, **filtering)
-    change_settings(recipe.training, max_epochs=run["max_epochs"], **settings)
-    choice = _gene_choice(recipe, gene_choice, n_top_genes)
+    building, source = dict(asked.building), asked.source
 
     reading: dict[str, Any] = {
         "layer": layer,
@@ -99,11 +75,11 @@ def fit_model(
     }
     with ExitStack() as closing:
         whole, labels_key = cells.read(labels_key, closing, reading), in_words(labels_key)
-        if not cell_filter.is_open:
-            whole = filter_cells(whole, cell_filter, labels_key)
+        if not asked.cell_filter.is_open:
+            whole = filter_cells(whole, asked.cell_filter, labels_key)
         report_classes(whole.labels, labels_key)
-        split = _split(cells, whole.labels.codes, validation_size, split_by, random_state)
-        reference, variance = with_chosen_genes(whole, split[0], choice, source)
+        split = _split(cells, whole.labels.codes, validation_size, split_by, asked.random_state)
+        reference, variance = with_chosen_genes(whole, split[0], asked.choice, source)
         if validation_size > 0 and len(split[1]) == 0:
             log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
         if reference.proteins is not None:
@@ -114,48 +90,27 @@ def fit_model(
         if not streamed:
             closing.close()
         with model_on(model_class, reference, unlabeled_category, labels_key) as build:
-            model = build(preset=preset, random_state=random_state, **building)
+            model = build(**building)
             if source is not None:
                 model.start_from(source)
             panels = whole.panels(reference.var_names)
             given: dict[str, Any] = {"panels": panels, "split": split}
             if isinstance(reference, JoinedReference):
-                given = {"cells": StreamedCells(reference, *split, panels, random_state)}
-            model.train(**given, gene_variance=variance, **settings, **run)
+                given = {"cells": StreamedCells(reference, *split, panels, asked.random_state)}
+            model.train(**given, gene_variance=variance, **asked.settings, **run)
     cells.remember(model, split, named=not streamed)
     if not model.was_interrupted_:
-        asked = {
-            "n_top_genes": choice.n_top,
-            "gene_choice": choice.way,
-            **({} if cell_filter.is_open else {"cell_filter": asdict(cell_filter)}),
+        shares = {
+            "n_top_genes": asked.choice.n_top,
+            "gene_choice": asked.choice.way,
+            **({} if asked.cell_filter.is_open else {"cell_filter": asdict(asked.cell_filter)}),
             "split_by": in_words(split_by),
             "validation_size": validation_size,
             **({"stream": True} if streamed else {}),
         }
-        record = training_record(model, labels_key, reading, asked)
+        record = training_record(model, labels_key, reading, shares)
         cells.write(keys, record, split)
     return model
-
-
-def param_names(model_class: type[ClassifierModel]) -> tuple[str, ...]:
-    """What `params` of :func:`~sims_tools.tl.train` may hold for an architecture."""
-    return (*model_class.network_param_names(), *SETTING_NAMES, *BUILDING_NAMES, *FILTER_NAMES)
-
-
-def _gene_choice(recipe: Preset, way: str, n_top: int | str | None) -> GeneChoice:
-    """What the preset says, overruled where something else is asked for."""
-    if way == PRESET:
-        return GeneChoice("all") if n_top is None else GeneChoice(recipe.gene_choice, _number(recipe, n_top))
-    if way in BY_FILTER and n_top == PRESET:
-        return GeneChoice(way)
-    found = GeneChoice(way, _number(recipe, n_top))
-    if way in BY_NUMBER and found.n_top is None and n_top == PRESET:
-        raise ValueError(f"`gene_choice={way!r}` ranks genes; say how many of them with `n_top_genes`.")
-    return found
-
-
-def _number(recipe: Preset, n_top: int | str | None) -> Any:
-    return recipe.n_top_genes if n_top == PRESET else n_top
 
 
 def _split(

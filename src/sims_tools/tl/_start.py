@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+import pandas as pd
 
 from sims_tools.data._align import match_genes
+from sims_tools.data._class_sums import Cells, with_classes
 from sims_tools.data._gene_choice import BY_NUMBER, GeneChoice, choose_genes
 from sims_tools.models import ClassifierModel, load
 from sims_tools.models._starting import check_source
@@ -66,29 +69,56 @@ def with_chosen_genes(
     Those that the model to start from knows are among them in any case. Where genes are ranked, they count, and others
     are chosen only if there is room.
     """
-    n_genes, labels = len(reference.var_names), reference.labels
-    known = np.empty(0, np.int64) if source is None else _known(reference, source)
-    others = np.arange(n_genes)
-    if len(known) and choice.way in BY_NUMBER and choice.n_top is not None and choice.n_top < n_genes:
-        if choice.n_top <= len(known):
-            return cast("AnyReference", reference.take_genes(known)), None
-        choice, others = replace(choice, n_top=choice.n_top - len(known)), np.setdiff1d(others, known)
+    labels = reference.labels
+    cells = with_classes(reference.linear_blocks(train), labels.codes[train])
     counts = reference.measured_counts(train)
-    some = len(others) < n_genes
-    blocks = reference.linear_blocks(train)
-    if some:
-        blocks = ((linear[:, others], totals) for linear, totals in blocks)
-    of_others = counts[:, others] if some and counts is not None else counts
-    found = choose_genes(choice, blocks, labels.codes[train], len(labels.classes), len(others), of_others)
+    chosen, variance = chosen_columns(reference.var_names, cells, len(labels.classes), choice, source, counts)
+    taken = cast("AnyReference", reference.take_genes(chosen))
+    return taken, None if reference.proteins is not None else variance
+
+
+def chosen_columns(
+    names: pd.Index,
+    cells: Iterable[Cells],
+    n_classes: int,
+    choice: GeneChoice,
+    source: Any = None,
+    counts: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Columns of the genes to train on, and their variance where the choice took that of all.
+
+    Parameters
+    ----------
+    names
+        (n_genes,) names of the genes.
+    cells
+        The training cells, block by block; read once, or not at all.
+    n_classes
+        Number of classes.
+    choice
+        How genes are chosen.
+    source
+        A model to start from, whose genes stay.
+    counts
+        (n_classes, n_genes) cells of each class that each gene was measured in; None where it was in all.
+    """
+    known = np.empty(0, np.int64) if source is None else _known(names, source)
+    others = np.arange(len(names))
+    if len(known) and choice.way in BY_NUMBER and not choice.takes_all(len(names)):
+        n_left = (choice.n_top or 0) - len(known)
+        if n_left <= 0:
+            return known, None
+        choice, others = replace(choice, n_top=n_left), np.setdiff1d(others, known)
+    if len(others) < len(names):
+        cells = ((linear[:, others], totals, codes) for linear, totals, codes in cells)
+        counts = None if counts is None else counts[:, others]
+    found = choose_genes(choice, cells, n_classes, len(others), counts)
     chosen, variance = (np.arange(len(others)), None) if found is None else found
     chosen = np.union1d(others[chosen], known)
-    of_all = variance is not None and not some and reference.proteins is None
-    taken = cast("AnyReference", reference.take_genes(chosen))
-    return taken, variance[chosen] if variance is not None and of_all else None
+    return chosen, variance[chosen] if variance is not None and len(others) == len(names) else None
 
 
-def _known(reference: Reference | JoinedReference, source: Any) -> np.ndarray:
+def _known(names: pd.Index, source: Any) -> np.ndarray:
     """Sorted columns of the genes that a model knows."""
-    genes = source.genes[: source.n_rna]
-    columns = match_genes(reference.var_names, genes).columns
+    columns = match_genes(names, source.genes[: source.n_rna]).columns
     return np.sort(columns[columns >= 0])

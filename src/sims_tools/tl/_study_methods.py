@@ -18,7 +18,7 @@ from sims_tools.studies._cells import LABELS, PROTEINS, StudyCells
 from sims_tools.studies._method import Fitted, Method, Prediction
 from sims_tools.studies._scanvi import ScanviMethod
 from sims_tools.tl._annotation import probabilities_of
-from sims_tools.tl._fit import param_names
+from sims_tools.tl._asked import param_names
 from sims_tools.tl._gather import gather
 from sims_tools.tl._train import train
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sims_tools._docs import docs
 from sims_tools._keys import DEFAULT_KEY, UNKNOWN
+from sims_tools._validate import listing
 from sims_tools.models import SIMS, ClassifierModel, get_model_class
-from sims_tools.tl._fit import PRESET, fit_model
+from sims_tools.tl._asked import PRESET, Model
+from sims_tools.tl._fit import fit_model
+from sims_tools.tl._fit_module import OF_OBJECTS, check_of_objects, fit_module
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from lightning.pytorch import LightningDataModule
     from lightning.pytorch.callbacks import Callback
     from lightning.pytorch.loggers import Logger
     from mudata import MuData
@@ -26,9 +31,10 @@ if TYPE_CHECKING:
 
 @docs.dedent
 def train(
-    adata: AnnData | MuData | References,
-    labels_key: PerReference,
+    adata: AnnData | MuData | References | None = None,
+    labels_key: PerReference | None = None,
     *,
+    datamodule: LightningDataModule | None = None,
     model: str = SIMS.name,
     preset: str = "default",
     join: str = "inner",
@@ -69,6 +75,7 @@ def train(
     Parameters
     ----------
     %(labelled_cells)s
+    %(datamodule)s
     model
         Name of the architecture, as :func:`~sims_tools.models.available` lists them: "sims", "actinn", ...
     preset
@@ -107,14 +114,15 @@ def train(
     >>> model = sims.tl.train(cells, "cell_type", model="sims", max_epochs=5, progress_bar=False)
     """
     arguments = dict(locals())
-    return fit_model(get_model_class(arguments.pop("model")), **arguments)
+    return _fit(train, get_model_class(arguments.pop("model")), arguments)
 
 
 @docs.dedent
 def sims_train(
-    adata: AnnData | MuData | References,
-    labels_key: PerReference,
+    adata: AnnData | MuData | References | None = None,
+    labels_key: PerReference | None = None,
     *,
+    datamodule: LightningDataModule | None = None,
     join: str = "inner",
     layer: PerReference | None = None,
     modalities: Mapping[str, str] | None = None,
@@ -158,6 +166,7 @@ def sims_train(
     Parameters
     ----------
     %(labelled_cells)s
+    %(datamodule)s
     %(join)s
     %(layer)s
     %(protein_places)s
@@ -195,4 +204,20 @@ def sims_train(
     >>> ref = sims.data.planted_cells()
     >>> model = sims.tl.sims_train(ref, "cell_type", max_epochs=5, progress_bar=False)
     """
-    return fit_model(SIMS, **locals())
+    return _fit(sims_train, SIMS, dict(locals()))
+
+
+def _fit(asked_by: Callable[..., Any], model_class: type[Model], arguments: dict[str, Any]) -> Model:
+    """Train on objects and files, or on a data module, of which one has to be given."""
+    datamodule = arguments.pop("datamodule")
+    if datamodule is not None:
+        check_of_objects(arguments, {name: each.default for name, each in signature(asked_by).parameters.items()})
+        return fit_module(
+            model_class, datamodule, **{name: each for name, each in arguments.items() if name not in OF_OBJECTS}
+        )
+    if missing := [name for name in ("adata", "labels_key") if arguments[name] is None]:
+        raise TypeError(
+            f"`{asked_by.__name__}` lacks {listing(missing)}: give labelled cells and where their labels are, or "
+            "`datamodule`."
+        )
+    return fit_model(model_class, **arguments)
