@@ -42,7 +42,7 @@ def check_names(kind: str, given: Iterable[str], known: Collection[str]) -> None
             raise TypeError(f"{name!r} is not a {kind}.{_closest(name, known)} Known are {listing(known, 60)}.")
 
 
-def check_object(adata: Any) -> None:
+def check_object(adata: Any, expected: str = "an AnnData or a MuData") -> None:
     """Raise TypeError unless it is an object with slots; of a path, say how it is opened."""
     if hasattr(adata, "obs"):
         return
@@ -54,7 +54,7 @@ def check_object(adata: Any) -> None:
         )
     elif isinstance(adata, list | tuple):
         hint = " Give one after the other."
-    raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData or a MuData.{hint}")
+    raise TypeError(f"`adata` is a {type(adata).__name__}; expected {expected}.{hint}")
 
 
 def check_obs_key(adata: Any, key: str, argument: str) -> None:

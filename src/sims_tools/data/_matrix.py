@@ -30,7 +30,7 @@ def check_matrix(adata: AnnData | FileCells, layer: str | None = None) -> None:
         The object holds no matrix, no cells or no genes.
     """
     if not isinstance(adata, AnnData | FileCells):
-        check_object(adata)
+        check_object(adata, "an AnnData object")
         modalities = getattr(adata, "mod", None)
         hint = f" Give one of its modalities: {listing(modalities)}." if isinstance(modalities, Mapping) else ""
         raise TypeError(f"`adata` is a {type(adata).__name__}; expected an AnnData object.{hint}")
