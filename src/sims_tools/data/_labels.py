@@ -62,6 +62,19 @@ def encode_labels(column: pd.Series, unlabeled_category: str | None) -> Labels:
     return labels.without(np.flatnonzero(np.isin(labels.codes, unlabelled))) if unlabelled else labels
 
 
+def of_one_class(totals: np.ndarray) -> Labels:
+    """Labels of cells that have none: those with counts are of one class, the others of none.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two have counts.
+    """
+    if (n_cells := int((totals > 0).sum())) < 2:
+        raise ValueError(f"{n_cells} of {len(totals)} cells have counts; at least two are needed.")
+    return Labels(np.where(totals > 0, 0, -1), np.array(["cell"], dtype=object))
+
+
 def _means_unlabelled(value: object, unlabeled_category: str | None) -> bool:
     """An empty name, or the name that means "no label", also where a column of whole numbers became float."""
     text = str(value)

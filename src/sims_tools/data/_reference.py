@@ -20,7 +20,7 @@ from ._blocks import iter_blocks, sample_rows
 from ._dataset import CellDataset
 from ._features import PROTEIN, RNA
 from ._kind import InputKind, resolve_kind
-from ._labels import Labels, check_classes, encode_labels, spelt_alike
+from ._labels import Labels, check_classes, encode_labels, of_one_class, spelt_alike
 from ._linear import linear_matrix
 from ._matrix import check_matrix
 from ._obs_columns import obs_column
@@ -179,10 +179,7 @@ def read_unlabelled(adata: AnnData, layer: str | None = None, input_kind: str = 
     check_unique(adata.var_names)
     kind = resolve_kind(adata, layer, input_kind)
     matrix, totals = linear_matrix(adata, layer, kind)
-    labels = Labels(np.where(totals > 0, 0, -1), np.array(["cell"], dtype=object))
-    if (n_cells := len(labels.labelled)) < 2:
-        raise ValueError(f"{n_cells} of {len(totals)} cells have counts; at least two are needed.")
-    return Reference(matrix, totals, labels, adata.obs_names.copy(), adata.var_names.copy(), kind)
+    return Reference(matrix, totals, of_one_class(totals), adata.obs_names.copy(), adata.var_names.copy(), kind)
 
 
 def of_cells_with_counts(labels: Labels, totals: np.ndarray, proteins: Proteins | None = None) -> Labels:

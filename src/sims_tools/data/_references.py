@@ -108,7 +108,7 @@ def read_references(
     named
         As :func:`name_references` gives them.
     labels_key, layer, input_kind
-        For all, or for each as a list or a mapping.
+        For all, or for each as a list or a mapping. Without a column of labels all cells are of one class.
     closing
         Closes the files when all is read.
     join
@@ -128,7 +128,8 @@ def read_references(
     for name, each in named.items():
         with naming(name):
             cells[name] = each if isinstance(each, AnnData) else open_cells(each, layers[name], closing)
-            check_obs_key(cells[name], labels_keys[name], "labels_key")
+            if labels_key is not None:
+                check_obs_key(cells[name], labels_keys[name], "labels_key")
     genes = share_genes(cells, join)
     stores: list[Store] = []
     for name, adata in cells.items():
@@ -147,7 +148,8 @@ def read_references(
             )
     report_stores(stores)
     joined = JoinedReference(tuple(stores), genes, join_labels([store.labels for store in stores]))
-    check_classes(joined.labels, " / ".join(dict.fromkeys(labels_keys.values())))
+    if labels_key is not None:
+        check_classes(joined.labels, " / ".join(dict.fromkeys(labels_keys.values())))
     return joined
 
 

@@ -17,7 +17,7 @@ from sims_tools._validate import listing
 from ._align import GeneMatch
 from ._cells_in_file import FileCells
 from ._kind import InputKind, resolve_kind
-from ._labels import Labels, encode_labels
+from ._labels import Labels, encode_labels, of_one_class
 from ._matrix import check_matrix, is_in_memory
 from ._obs_columns import obs_column
 from ._reference import of_cells_with_counts
@@ -130,7 +130,7 @@ class Store:
 def read_store(
     name: str,
     adata: AnnData | FileCells,
-    labels_key: str,
+    labels_key: str | None,
     has: np.ndarray | None,
     *,
     layer: str | None,
@@ -144,7 +144,7 @@ def read_store(
     name, adata
         The reference.
     labels_key, layer, unlabeled_category, input_kind
-        How it is read.
+        How it is read; without a column of labels all cells are of one class.
     has
         (n_vars, n_references) bool: genes of it that each reference has; None where all have the same.
 
@@ -156,8 +156,10 @@ def read_store(
         No cells or genes, no labelled cell, values that are not expression.
     """
     check_matrix(adata, layer)
-    labels = encode_labels(obs_column(adata, labels_key, "labels_key"), unlabeled_category)
-    if not len(labels.classes):
+    labels = None
+    if labels_key is not None:
+        labels = encode_labels(obs_column(adata, labels_key, "labels_key"), unlabeled_category)
+    if labels is not None and not len(labels.classes):
         raise ValueError(
             f"`adata.obs[{labels_key!r}]` has no label among {adata.n_obs} cells. Is this the right column, and is "
             "`unlabeled_category=` what you mean?"
@@ -175,7 +177,8 @@ def read_store(
         n_stored += np.bincount(linear.indices, minlength=adata.n_vars)
     total = np.concatenate(totals)
     shared_total = np.concatenate(shared) if shared else None
-    return Store(name, adata, layer, kind, of_cells_with_counts(labels, total), total, shared_total, n_stored)
+    labels = of_one_class(total) if labels is None else of_cells_with_counts(labels, total)
+    return Store(name, adata, layer, kind, labels, total, shared_total, n_stored)
 
 
 @contextmanager

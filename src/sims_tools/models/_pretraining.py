@@ -14,15 +14,15 @@ from lightning.pytorch.loggers import Logger
 
 from sims_tools._docs import docs
 from sims_tools._validate import check_choice, check_fraction
-from sims_tools.data._moments import gene_moments
 from sims_tools.data._split import random_split
-from sims_tools.data._splitter import CellSplitter
 from sims_tools.models._knowledge import Knowledge
 from sims_tools.models._masked_module import MaskedPlan
 from sims_tools.models._own_cells import own_cells
 from sims_tools.models._runner import train_on
 from sims_tools.models._settings import TrainingSettings, change_settings
+from sims_tools.models._streamed_cells import StreamedCells
 from sims_tools.models._threads import training_threads
+from sims_tools.models._training_data import CellsInMemory
 
 PRETRAINING = TrainingSettings(
     max_epochs=100,
@@ -52,6 +52,7 @@ class PretrainingMixin(Knowledge):
         *,
         validation_size: float = 0.1,
         split: Split | None = None,
+        cells: CellsInMemory | StreamedCells | None = None,
         accelerator: str = "auto",
         devices: int | str | list[int] = "auto",
         num_nodes: int = 1,
@@ -72,6 +73,8 @@ class PretrainingMixin(Knowledge):
             Share of the cells, drawn at random, that judge epochs and do not train.
         split
             Indices of training and validation cells, instead of `validation_size`.
+        cells
+            What to train on instead of the registered cells; the two before say nothing then.
         %(training)s
         **settings
             Overrule the recipe's :class:`~sims_tools.models.TrainingSettings`.
@@ -90,19 +93,16 @@ class PretrainingMixin(Knowledge):
         check_fraction("validation_size", validation_size)
         chosen = change_settings(PRETRAINING, max_epochs=max_epochs, **settings)
         check_choice("sampling", chosen.sampling, ("uniform",))
-        dataset, seed = own_cells(self), self.params_["random_state"]
-        if split is None:
-            split = random_split(len(dataset), 1 - validation_size, validation_size, seed)[:2]
-        train, validation = map(np.asarray, split)
-        if len(train) < 2:
-            raise ValueError(f"There are {len(train)} cells to train on; batch norm needs two or more.")
-        chosen = chosen.fit_to(len(train))
+        cells = self._cells_at_hand(split, validation_size) if cells is None else cells
+        if len(cells.train) < 2:
+            raise ValueError(f"There are {len(cells.train)} cells to train on; batch norm needs two or more.")
+        chosen = chosen.fit_to(len(cells.train))
         self.was_interrupted_ = False
-        mean, variance = gene_moments(dataset.linear_blocks(train), len(self.genes_))
+        mean, variance = cells.moments(len(self.genes_))
         self.module.fit(torch.from_numpy(mean), torch.from_numpy(variance))
         train_on(
             self,
-            partial(CellSplitter, self.adata_manager, train=train, validation=validation, dataset=dataset),
+            partial(cells.module, sampling=chosen.sampling),
             chosen,
             threads=partial(training_threads, self.module.network),
             plan=MaskedPlan,
@@ -117,3 +117,11 @@ class PretrainingMixin(Knowledge):
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
         )
+
+    def _cells_at_hand(self, split: Split | None, validation_size: float) -> CellsInMemory:
+        """The registered cells, divided as asked."""
+        dataset, seed = own_cells(self), self.params_["random_state"]
+        if split is None:
+            split = random_split(len(dataset), 1 - validation_size, validation_size, seed)[:2]
+        train, validation = map(np.asarray, split)
+        return CellsInMemory(self.adata_manager, dataset, train, validation, n_classes=1)

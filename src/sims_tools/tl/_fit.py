@@ -21,7 +21,7 @@ from sims_tools.tl._asked import Asked, Model
 from sims_tools.tl._model_on import model_on
 from sims_tools.tl._record import training_record
 from sims_tools.tl._start import with_chosen_genes
-from sims_tools.tl._streaming import streams
+from sims_tools.tl._streaming import at_hand
 from sims_tools.tl._training_cells import TrainingCells, in_words, training_cells
 
 
@@ -84,11 +84,8 @@ def fit_model(
             log.warning("No class has enough cells to hold any out: all train, and no epoch is judged.")
         if reference.proteins is not None:
             building["protein_transform"] = protein_transform
-        streamed = isinstance(reference, JoinedReference) and streams(stream, reference)
-        if isinstance(reference, JoinedReference) and not streamed:
-            reference = reference.in_memory()
-        if not streamed:
-            closing.close()
+        reference = at_hand(reference, stream, closing)
+        streamed = isinstance(reference, JoinedReference)
         with model_on(model_class, reference, unlabeled_category, labels_key) as build:
             model = build(**building)
             if source is not None:

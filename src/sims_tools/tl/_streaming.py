@@ -9,11 +9,14 @@ from anndata import AnnData
 from sims_tools._log import logger
 from sims_tools._validate import listing
 from sims_tools.data._free_memory import STREAM_ABOVE, fits_in_memory
+from sims_tools.data._joined import JoinedReference
 from sims_tools.data._matrix import n_stored, parent_of
 from sims_tools.data._parts import is_mudata
 
 if TYPE_CHECKING:
-    from sims_tools.data._joined import JoinedReference
+    from contextlib import ExitStack
+
+    from sims_tools.data._reference import Reference
 
 _VALUE = 8
 """Bytes of a value and its column."""
@@ -50,6 +53,28 @@ def may_stream(stream: bool | str, adata: Any, layer: str | None) -> bool:
     ):
         return False
     return not fits_in_memory(_VALUE * n_stored(parent.X if layer is None else parent.layers[layer]))
+
+
+def at_hand(
+    reference: Reference | JoinedReference, stream: bool | str, closing: ExitStack
+) -> Reference | JoinedReference:
+    """The cells as they are trained on: one matrix in memory, whose files are closed, or what is streamed.
+
+    Parameters
+    ----------
+    reference
+        With the genes to train on.
+    stream
+        As :func:`check_stream` takes it.
+    closing
+        Closes the files.
+    """
+    if isinstance(reference, JoinedReference):
+        if streams(stream, reference):
+            return reference
+        reference = reference.in_memory()
+    closing.close()
+    return reference
 
 
 def streams(stream: bool | str, reference: JoinedReference) -> bool:
