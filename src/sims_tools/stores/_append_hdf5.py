@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from anndata.io import write_elem
 
-from sims_tools.stores._elements import Element, write_element
+from sims_tools.stores._elements import Element, column_order, write_element
 from sims_tools.stores._overlay import Overlay
 from sims_tools.stores._second_root import Group, address, copy_group, describe
 
@@ -90,7 +90,7 @@ def _write(
     with h5py.File(overlay, "r") as root:
         _check_layout(root)
         about = describe(root, ["/", *_CHANGED])
-        columns = [str(name) for name in root["obs"].attrs["column-order"]]
+        columns = root["obs"].attrs["column-order"]
     with h5py.File(overlay, "r+") as root:
         root.create_group(_NEW)
     with h5py.File(overlay, "r+") as root:
@@ -103,7 +103,7 @@ def _write(
         second = _copy_root(root, about, without={*places.values(), *replaced})
         for at, slot in places.items():
             root.move(at, f"{second.name}/{slot}")
-        second["obs"].attrs["column-order"] = _columns(columns, list(places.values()), replaced)
+        second["obs"].attrs["column-order"] = column_order(columns, list(places.values()), replaced)
         return address(second)
 
 
@@ -117,13 +117,6 @@ def _copy_root(root: Any, about: dict[str, Group], *, without: Collection[str]) 
         else:
             write_elem(second, name, {})
     return second
-
-
-def _columns(columns: list[str], slots: Sequence[str], replaced: Sequence[str]) -> list[str]:
-    """Names of the columns of obs, new ones last."""
-    kept = [name for name in columns if f"obs/{name}" not in replaced]
-    new = [slot.removeprefix("obs/") for slot in slots if slot.startswith("obs/")]
-    return kept + [name for name in new if name not in kept]
 
 
 def check_hdf5(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from anndata.io import write_elem
 
 from sims_tools._whole_file import whole_file
-from sims_tools.stores._elements import Element, write_element
+from sims_tools.stores._elements import Element, column_order, write_element
 
 _STAGED, _OLD, _LIST = "staged.zarr", "replaced", "to-do.json"
 
@@ -57,13 +57,12 @@ def append_zarr(
         shutil.rmtree(staged, ignore_errors=True)
         raise
     slots = [element.slot for element in elements] + ([] if uns is None else [f"uns/{uns[0]}"])
-    kept = [str(name) for name in store["obs"].attrs["column-order"] if f"obs/{name}" not in replaced]
-    new = [slot.removeprefix("obs/") for slot in slots if slot.startswith("obs/")]
+    columns = column_order(store["obs"].attrs["column-order"], slots, replaced)
     to_do = {
         "store": str(path.absolute()),
         "is_consolidated": _is_consolidated(path),
-        "kept": [name for name in kept if name not in new],
-        "columns": kept + [name for name in new if name not in kept],
+        "kept": [name for name in columns if f"obs/{name}" not in slots],
+        "columns": columns,
         "taken_out": [slot for slot in replaced if slot not in slots],
         "put_in": slots,
     }

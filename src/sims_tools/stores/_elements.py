@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,21 @@ def _fill(array: Any, pieces: Iterator[np.ndarray]) -> None:
     for piece in pieces:
         array[start : start + len(piece)] = piece
         start += len(piece)
+
+
+def column_order(columns: Iterable[str], slots: Sequence[str], replaced: Sequence[str]) -> list[str]:
+    """Names of the columns of obs, new ones last.
+
+    Parameters
+    ----------
+    columns
+        Those that are there.
+    slots, replaced
+        What is put in, and what is taken out.
+    """
+    kept = [str(name) for name in columns if f"obs/{name}" not in replaced]
+    new = [slot.removeprefix("obs/") for slot in slots if slot.startswith("obs/")]
+    return kept + [name for name in new if name not in kept]
 
 
 def is_hdf5(group: Any) -> bool:
