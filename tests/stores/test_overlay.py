@@ -54,8 +54,8 @@ def test_what_hdf5_wrote_begins_at_the_new_root(tmp_path):
     with h5py.File(overlay, "r+") as file:
         file.create_group("other")
     with h5py.File(overlay, "r+") as file:
-        file["other/root/more"] = np.arange(3)
-        root = h5py.h5o.get_info(file["other/root"].id).addr
+        file["other/second/more"] = np.arange(3)
+        root = h5py.h5o.get_info(file["other/second"].id).addr
     overlay.commit(root)
     overlay.close()
     with h5py.File(path) as file:

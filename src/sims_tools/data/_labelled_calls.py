@@ -27,6 +27,8 @@ _REMEDY = "Run `sims.tl.annotate` first, and give the same `key` here as `key_ad
 class LabelledCalls:
     """Calls of n cells that have a true label; the first C names are the model's classes.
 
+    What it holds has the names of the arguments of :func:`~sims_tools.confidence.evaluation_tables`.
+
     Attributes
     ----------
     names

@@ -56,15 +56,7 @@ def evaluation(
         keys,
         unlabeled_category=params.get("unlabeled_category", UNKNOWN) if same else UNKNOWN,
     )
-    return evaluation_tables(
-        calls.prob,
-        calls.true,
-        calls.called,
-        names=calls.names,
-        sets=calls.sets,
-        novelty=calls.novelty,
-        n_bins=N_BINS if n_bins is None else n_bins,
-    )
+    return evaluation_tables(**vars(calls), n_bins=N_BINS if n_bins is None else n_bins)
 
 
 def score(tables: Mapping[str, pd.DataFrame], name: str, cells: str) -> float:

@@ -133,9 +133,7 @@ def plan_annotation(
     asked |= {name: getattr(request, name) for name in ("embedding", "probabilities", "batch_size", "part_size")}
     asked["n_mask_features"] = request.masks.n_features
     with keep_model(model, folder) as (place, digest):
-        plan = Plan(
-            folder, {**asked, "n_mask_features": request.masks.n_features, "model": digest}, parts, resume=resume
-        )
+        plan = Plan(folder, {**asked, "model": digest}, parts, resume=resume)
     accelerator = "cpu" if torch.cuda.is_available() and model.device.type == "cpu" else "auto"
     job = AnnotationJob(store, str(place), digest, query.match, query.kind, request, str(folder), accelerator)
     return job, plan, groups

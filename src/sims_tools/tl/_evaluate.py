@@ -106,15 +106,7 @@ def evaluate(
     keys = Keys(key)
     with opened(adata, f"uns/{keys.uns}", copy=copy) as target:
         calls = read_calls(target, labels_key, keys, unlabeled_category=unlabeled_category)
-        tables = evaluation_tables(
-            calls.prob,
-            calls.true,
-            calls.called,
-            names=calls.names,
-            sets=calls.sets,
-            novelty=calls.novelty,
-            n_bins=n_bins,
-        )
+        tables = evaluation_tables(**vars(calls), n_bins=n_bins)
         params = {"labels_key": labels_key, "unlabeled_category": unlabeled_category, "n_bins": n_bins}
         write_scores(target, keys, "evaluation", tables | {"params": params})
     return target if copy else None
